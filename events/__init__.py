@@ -1,0 +1,1 @@
+"""What the gateway and the workers tell each other: messages, topics, positions."""

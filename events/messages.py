@@ -1,0 +1,180 @@
+"""Every message on the topics, and the one encoding of all of them (MessagePack)."""
+
+from __future__ import annotations
+
+import os
+from enum import IntEnum
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from events.positions import Position
+
+T = TypeVar("T")
+
+FOREVER = 2**63 - 1
+"""The end of a block that only an operator lifts, in the place of milliseconds."""
+
+
+class UndecodableError(ValueError):
+    """A record's value is none of the messages of its topic."""
+
+
+class Message(Struct, frozen=True, array_like=True, tag=True):
+    """Base of all messages: a tagged array, as small as can be."""
+
+
+# ---- topic `attempts`: what is to be decided, keyed by username -----------------------
+
+
+class Policy(Struct, frozen=True):
+    """When an account is blocked, and for how long.
+
+    ``threshold`` wrong passwords within ``window_ms`` block for ``block_ms`` (0: until an
+    operator lifts it), twice as long with each further block up to ``block_max_ms``. After
+    ``final_failures`` wrong ones in a row (0: never) only an operator lifts the block.
+    ``version`` stands in the audit row of everything that was decided by this policy.
+    """
+
+    version: int = 0
+    threshold: int = 5
+    window_ms: int = 900_000
+    block_ms: int = 1_800_000
+    block_max_ms: int = 86_400_000
+    final_failures: int = 100
+
+
+class Request(Message, frozen=True, array_like=True):
+    """What every message on `attempts` has: its id, and where its verdict is awaited."""
+
+    id: bytes
+    reply_partition: int
+
+
+class Attempt(Request, frozen=True, array_like=True, tag="attempt"):
+    """Somebody tried to log in; ``right`` is what the check of the password said."""
+
+    user: str
+    right: bool
+
+
+class Registered(Request, frozen=True, array_like=True, tag="registered"):
+    """A name has an owner now: what strangers did to it before is forgotten."""
+
+    user: str
+
+
+class Unblock(Request, frozen=True, array_like=True, tag="unblock"):
+    """An operator lifts the block of an account and clears its count."""
+
+    user: str
+
+
+class SetPolicy(Request, frozen=True, array_like=True, tag="policy"):
+    """From this record on, this policy decides in this partition."""
+
+    policy: Policy
+
+
+AttemptsMessage = Attempt | Registered | Unblock | SetPolicy
+
+
+# ---- topic `verdicts`: the answers, to the reply partition of who asked ----------------
+
+
+class Decision(IntEnum):
+    """What the log decided; the numbers stand in the audit rows."""
+
+    ACCEPTED = 0
+    REJECTED = 1
+    BLOCKED = 2
+
+
+class Verdict(Message, frozen=True, array_like=True, tag="verdict"):
+    """The decision on the request with this id and user.
+
+    ``until_ms`` is the end of the account's block after this decision (0: not blocked,
+    ``FOREVER``: until an operator lifts it). For `Unblock`, ACCEPTED says that there was a
+    block to lift and REJECTED that there was none.
+    """
+
+    id: bytes
+    user: str
+    decision: Decision
+    until_ms: int
+
+
+# ---- topic `blocks`: the news for every gateway's view ---------------------------------
+
+
+class Blocked(Message, frozen=True, array_like=True, tag="blocked"):
+    """An account is blocked until ``until_ms``, decided at this position."""
+
+    partition: int
+    position: Position
+    user: str
+    until_ms: int
+
+
+class Unblocked(Message, frozen=True, array_like=True, tag="unblocked"):
+    """An account is not blocked any more, decided at this position."""
+
+    partition: int
+    position: Position
+    user: str
+
+
+class Heartbeat(Message, frozen=True, array_like=True, tag="heartbeat"):
+    """The owner of a partition lives; all news before ``position`` has been published."""
+
+    partition: int
+    epoch: int
+    position: Position
+
+
+BlocksMessage = Blocked | Unblocked | Heartbeat
+
+_encoder = msgspec.msgpack.Encoder()
+_attempts = msgspec.msgpack.Decoder(AttemptsMessage)
+_verdicts = msgspec.msgpack.Decoder(Verdict)
+_blocks = msgspec.msgpack.Decoder(BlocksMessage)
+
+
+def encode(message: Message) -> bytes:
+    """The value of a record that carries this message."""
+    return _encoder.encode(message)
+
+
+def decode_attempts(value: bytes | None) -> AttemptsMessage:
+    """What a record on `attempts` says, or :class:`UndecodableError`."""
+    message = _decode(_attempts, value)
+    if len(message.id) != 16:
+        raise UndecodableError(f"the id has {len(message.id)} bytes instead of 16")
+    if not isinstance(message, SetPolicy) and not message.user:
+        raise UndecodableError("the user is empty")
+    return message
+
+
+def decode_verdict(value: bytes | None) -> Verdict:
+    """What a record on `verdicts` says, or :class:`UndecodableError`."""
+    return _decode(_verdicts, value)
+
+
+def decode_blocks(value: bytes | None) -> BlocksMessage:
+    """What a record on `blocks` says, or :class:`UndecodableError`."""
+    return _decode(_blocks, value)
+
+
+def new_id() -> bytes:
+    """A random 128-bit id, which nobody can guess."""
+    return os.urandom(16)
+
+
+def _decode(decoder: msgspec.msgpack.Decoder[T], value: bytes | None) -> T:
+    if value is None:
+        raise UndecodableError("the record has no value")
+    try:
+        return decoder.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UndecodableError(str(error)) from None

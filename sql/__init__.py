@@ -1,0 +1,1 @@
+"""The schema: numbered, forward-only migrations in plain SQL, and their application."""
