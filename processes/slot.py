@@ -1,0 +1,214 @@
+"""One name's way through starting, ready, draining, killing, backing off and held.
+
+No clock and no I/O in here: the time is passed in, everything else goes
+through the process object and the host. So a test can replay any history.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from processes.events import (
+    BackingOff,
+    Event,
+    Exited,
+    Frozen,
+    Gone,
+    Held,
+    Killed,
+    NeverReady,
+    NotStarted,
+    Ready,
+    Said,
+    Started,
+)
+from processes.spawn import Process
+from processes.spec import Phase, ProcessSpec, State
+
+FIRST_DELAY = 0.1  # s; the first restart is immediate, this is the second's delay
+LONGEST_DELAY = 10.0  # s; what a person waits at most once the cause is repaired
+STEADY = 10.0  # s ready, after which a death is news and not part of a series
+KILL_AGAIN = 1.0  # s; a process deep in the kernel may need more than one SIGKILL's worth of time
+
+
+class Host(Protocol):
+    """What a slot asks of its keeper."""
+
+    def open(self, spec: ProcessSpec) -> Process: ...
+
+    def deafen(self, process: Process) -> None: ...
+
+    def close_process(self, spec: ProcessSpec, process: Process) -> None: ...
+
+    def forget(self, name: str) -> None: ...
+
+    def emit(self, event: Event) -> None: ...
+
+
+def delay(failures: int) -> float:
+    """Seconds before the restart that follows so many deaths in a row."""
+    if failures <= 1:
+        return 0.0
+    return min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(failures - 2, 30))
+
+
+class Slot:
+    """A name with at most one live process, and what is to become of it."""
+
+    def __init__(self, spec: ProcessSpec, host: Host) -> None:
+        self.spec = spec
+        self.due: float | None = None  # when this phase's patience ends
+        self.leaving = False  # its process is to finish, and ...
+        self._next: ProcessSpec | None = (
+            None  # ... this one takes the name then, if any
+        )
+        self._host = host
+        self._phase = Phase.STARTING
+        self._since = 0.0
+        self._process: Process | None = None
+        self._started = 0.0
+        self._ready_at: float | None = None
+        self._failures = 0  # deaths in a row
+        self._restarts = 0
+
+    @property
+    def state(self) -> State:
+        pid = self._process.pid if self._process else None
+        return State(self._phase, pid, self._restarts, self._since)
+
+    # What the keeper is asked to do.
+
+    def start(self, now: float) -> None:
+        """Start a process. Only called while there is none."""
+        assert self._process is None
+        self._started = now
+        self._ready_at = None
+        try:
+            self._process = self._host.open(self.spec)
+        except OSError as error:
+            self._host.emit(NotStarted(self.spec.name, str(error)))
+            self._after_failure(now)
+            return
+        self._enter(Phase.STARTING, now, self.spec.start_timeout)
+        self._host.emit(Started(self.spec.name, self._process.pid))
+
+    def drain(self, now: float, then: ProcessSpec | None = None) -> None:
+        """Let its process finish; afterwards start `then`, or forget the name."""
+        self.leaving = True
+        self._next = then
+        if self._process is None:
+            self._replace(now)
+        elif self._phase in (Phase.STARTING, Phase.READY):
+            self._enter(Phase.DRAINING, now, self.spec.drain_timeout)
+            self._process.terminate()
+
+    def restart(self, now: float) -> None:
+        """Drain and start again. One that is held stays held, one that leaves leaves."""
+        if not self.leaving and self._phase is not Phase.HELD:
+            self._restarts += 1
+            self.drain(now, self.spec)
+
+    def release(self, now: float) -> None:
+        """Start again what is held."""
+        if self._phase is Phase.HELD:
+            self._restarts += 1
+            self.start(now)
+
+    def kill(self, now: float) -> None:
+        """Do not wait for it any longer."""
+        if self._process is not None:
+            self._enter(Phase.KILLING, now, KILL_AGAIN)
+            self._process.kill()
+
+    # What happens to it.
+
+    def look(self, now: float) -> None:
+        """Act on what its process has said, and on its death."""
+        process = self._process
+        if process is None:
+            return
+        lines = process.receive()
+        if lines is None:
+            self._host.deafen(process)
+        for line in lines or ():
+            self._hear(line, now)
+        code = process.poll()
+        if code is not None:
+            self._exited(process, code, now)
+
+    def tick(self, now: float) -> None:
+        """Act if this phase's patience has ended."""
+        if not self._late(now):
+            return
+        self.look(now)  # what arrived while the keeper was busy still counts
+        if not self._late(now):
+            return
+        name, process, waited = self.spec.name, self._process, now - self._since
+        if process is None:  # backing off
+            self._restarts += 1
+            self.start(now)
+            return
+        if self._phase is Phase.STARTING:
+            self._host.emit(NeverReady(name, process.pid, waited))
+        elif self._phase is Phase.READY:
+            self._host.emit(Frozen(name, process.pid, self.spec.silence_timeout or 0.0))
+        elif self._phase is Phase.DRAINING:
+            self._host.emit(Killed(name, process.pid, waited))
+        self.kill(now)
+
+    def _late(self, now: float) -> bool:
+        return self.due is not None and now >= self.due
+
+    def _enter(self, phase: Phase, now: float, patience: float | None) -> None:
+        self._phase = phase
+        self._since = now
+        self.due = None if patience is None else now + patience
+
+    def _hear(self, line: str, now: float) -> None:
+        word, _, rest = line.partition(" ")
+        if word == "ready" and self._phase is Phase.STARTING and self._process:
+            self._ready_at = now
+            self._enter(Phase.READY, now, self.spec.silence_timeout)
+            self._host.emit(
+                Ready(self.spec.name, self._process.pid, now - self._started)
+            )
+        elif word == "say":
+            key, _, value = rest.partition(" ")
+            self._host.emit(Said(self.spec.name, key, value))
+        if self._phase is Phase.READY and self.spec.silence_timeout is not None:
+            self.due = now + self.spec.silence_timeout  # any line is a sign of life
+
+    def _exited(self, process: Process, code: int, now: float) -> None:
+        asked = self._phase in (Phase.DRAINING, Phase.KILLING)
+        self._process = None
+        self._host.close_process(self.spec, process)
+        self._host.emit(
+            Exited(self.spec.name, process.pid, code, now - self._started, asked)
+        )
+        held = code in self.spec.hold_codes
+        if held and not (self.leaving and self._next is None):
+            # A successor does not know yet why this one must not run again, so it waits too.
+            self.spec = self._next or self.spec
+            self.leaving, self._next = False, None
+            self._enter(Phase.HELD, now, None)
+            self._host.emit(Held(self.spec.name, code))
+        elif self.leaving:
+            self._replace(now)
+        else:
+            self._after_failure(now)
+
+    def _replace(self, now: float) -> None:
+        if self._next is None:
+            self._host.forget(self.spec.name)
+            self._host.emit(Gone(self.spec.name))
+            return
+        self.spec, self._next, self.leaving = self._next, None, False
+        self.start(now)
+
+    def _after_failure(self, now: float) -> None:
+        steady = self._ready_at is not None and now - self._ready_at >= STEADY
+        self._failures = 1 if steady else self._failures + 1
+        seconds = delay(self._failures)
+        self._enter(Phase.BACKING_OFF, now, seconds)
+        if seconds:
+            self._host.emit(BackingOff(self.spec.name, seconds))
