@@ -1,0 +1,71 @@
+"""Metrics of several processes on one page: prometheus_client's files, named by slot.
+
+A slot is what a process is ("login-1", "partition-3"), not its pid. A process
+that is started again goes on with the counters of the one before it, so no
+series is left behind and files do not pile up.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+
+
+@contextmanager
+def directory() -> Iterator[Path]:
+    """For a supervisor: a fresh directory that its children find in their environment.
+
+    Enter it before any metric is defined and before any child is started. It is
+    removed at the end.
+    """
+    with tempfile.TemporaryDirectory(prefix="cerrojo-metrics-") as path:
+        os.environ[VARIABLE] = path
+        try:
+            yield Path(path)
+        finally:
+            del os.environ[VARIABLE]
+
+
+def use_slot(slot: str) -> None:
+    """Count as this slot from now on; for every process, before it defines a metric.
+
+    Without :func:`directory` in a process above, as in a unit test, metrics stay
+    in this process.
+    """
+    if "_" in slot or "/" in slot:
+        raise ValueError(f"A slot's name is part of a file's name, so {slot!r} cannot be one")
+    if VARIABLE in os.environ:
+        # Imported here because its import reads the variable.
+        from prometheus_client import values
+
+        forget(slot)  # a gauge says what is so now, and starts at nothing
+        values.ValueClass = values.MultiProcessValue(lambda: slot)  # type: ignore[no-untyped-call]
+
+
+def forget(slot: str) -> None:
+    """For a supervisor: the process in this slot is dead, and so are its live gauges."""
+    from prometheus_client.multiprocess import mark_process_dead
+
+    mark_process_dead(slot)  # type: ignore[no-untyped-call]
+
+
+def exposition() -> tuple[bytes, str]:
+    """The metrics of all slots in Prometheus' text format, and its content type."""
+    from prometheus_client import (
+        CONTENT_TYPE_LATEST,
+        REGISTRY,
+        CollectorRegistry,
+        generate_latest,
+    )
+    from prometheus_client.multiprocess import MultiProcessCollector
+
+    registry = REGISTRY
+    if VARIABLE in os.environ:
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return generate_latest(registry), CONTENT_TYPE_LATEST
