@@ -17,6 +17,10 @@ FOREVER = 2**63 - 1
 """The end of a block that only an operator lifts, in the place of milliseconds."""
 
 
+VERDICT_PARTITIONS = 16
+"""Each gateway process picks one of `verdicts` for its answers; some share and ignore the rest."""
+
+
 class UndecodableError(ValueError):
     """A record's value is none of the messages of its topic."""
 
@@ -151,6 +155,8 @@ def decode_attempts(value: bytes | None) -> AttemptsMessage:
     message = _decode(_attempts, value)
     if len(message.id) != 16:
         raise UndecodableError(f"the id has {len(message.id)} bytes instead of 16")
+    if not 0 <= message.reply_partition < VERDICT_PARTITIONS:
+        raise UndecodableError(f"there is no reply partition {message.reply_partition}")
     if not isinstance(message, SetPolicy) and not message.user:
         raise UndecodableError("the user is empty")
     return message

@@ -1,11 +1,13 @@
 -- depends: 0001.tables
 
--- The caller owns the partition from now on; whoever had it before is fenced.
+-- The caller owns the partition from now on; whoever had it before is fenced. An epoch is never
+-- below the clock, so that a database that was set back gives none out again.
 CREATE FUNCTION claim_partition(p int, new_owner text) RETURNS partition_progress
 LANGUAGE sql AS $$
-    INSERT INTO partition_progress AS mine (partition, epoch, owner) VALUES (p, 1, new_owner)
+    INSERT INTO partition_progress AS mine (partition, epoch, owner)
+    VALUES (p, (extract(epoch FROM clock_timestamp()) * 1000)::bigint, new_owner)
     ON CONFLICT (partition) DO UPDATE
-       SET epoch = mine.epoch + 1, owner = excluded.owner, claimed_at = now()
+       SET epoch = greatest(mine.epoch + 1, excluded.epoch), owner = excluded.owner, claimed_at = now()
     RETURNING mine.*
 $$;
 

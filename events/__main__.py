@@ -1,0 +1,50 @@
+"""`python -m events`: make the topics, or check those that exist."""
+
+from __future__ import annotations
+
+import sys
+
+import psycopg
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+import settings
+from events.clients import connection
+from events.topics import ATTEMPTS, TopicError, create_topics
+from sql.topology import settle_partitions
+
+
+def main() -> int:
+    """Make and check the topics, and settle once how many partitions are used."""
+    try:
+        config = settings.load()
+        admin = AdminClient(connection(config.require_kafka()))
+        present = create_topics(admin, config.partitions, config.replication)
+        with psycopg.connect(config.require_database()) as database:
+            used = settle_partitions(database, config.partitions)
+    except (settings.SettingsError, TopicError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KafkaException as error:
+        print(
+            f"KAFKA_BOOTSTRAP_SERVERS: no topics without Kafka: {error.args[0].str()}",
+            file=sys.stderr,
+        )
+        return 1
+    except psycopg.Error as error:
+        print(f"DATABASE_URL: the partitions could not be settled: {error}", file=sys.stderr)
+        return 1
+    if present < used:
+        print(
+            f"The topic {ATTEMPTS} has {present} partitions and the database says {used}. Were it "
+            f"made anew, delete it and run this again with CERROJO_PARTITIONS={used}.",
+            file=sys.stderr,
+        )
+        return 2
+    spare = f"; {present - used} more in the topic stay unused" if present > used else ""
+    print(f"The topics are there; {used} partitions of {ATTEMPTS} are used{spare}.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The partitions' owners: each decides its users' attempts in log order."""

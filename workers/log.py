@@ -1,0 +1,119 @@
+"""One partition of `attempts`, read by manual assignment from the offset that Postgres has."""
+
+from __future__ import annotations
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from events.clients import connection
+from events.topics import ATTEMPTS, describe
+from workers.batch import Record
+
+FIRST_RECORD_SECONDS = 0.2
+"""How long a read waits for its first record; the rest of a batch is never waited for."""
+
+ANSWER_SECONDS = 5.0
+"""How long the brokers may take to say where the log begins and ends."""
+
+_MOVED = {
+    KafkaError._AUTO_OFFSET_RESET,
+    KafkaError.OFFSET_OUT_OF_RANGE,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError._UNKNOWN_TOPIC,
+    KafkaError._UNKNOWN_PARTITION,
+}
+
+
+class LogMovedError(Exception):
+    """The log does not hold the offset that was to be read, or is not there."""
+
+
+class Log:
+    """Reads a partition. Methods raise ``KafkaException`` where the brokers do not answer."""
+
+    def __init__(self, bootstrap_servers: str, partition: int) -> None:
+        self._partition = partition
+        self._admin = AdminClient(connection(bootstrap_servers))
+        self._consumer = Consumer(
+            connection(bootstrap_servers)
+            | {
+                # The client wants a group's name; this consumer never joins one.
+                "group.id": "cerrojo-workers-unused",
+                "enable.auto.commit": False,
+                # Never jump over attempts without a word, which is the default.
+                "auto.offset.reset": "error",
+                "fetch.wait.max.ms": 100,
+                "fetch.error.backoff.ms": 100,
+                "queued.max.messages.kbytes": 16_384,
+                "error_cb": self._on_error,
+            }
+        )
+        self._connection_lost = False
+
+    def close(self) -> None:
+        """Let go of the brokers."""
+        self._consumer.close()
+
+    def take_connection_lost(self) -> bool:
+        """Whether all brokers were away since this was last asked: the log may be another."""
+        lost, self._connection_lost = self._connection_lost, False
+        return lost
+
+    def topic_id(self) -> str:
+        """The id of the topic, which a topic made anew does not share."""
+        return str(describe(self._admin, ATTEMPTS).topic_id)
+
+    def bounds(self) -> tuple[int, int]:
+        """The first offset that the log still has, and the one that its next record gets."""
+        found = self._consumer.get_watermark_offsets(self._here(), timeout=ANSWER_SECONDS)
+        if found is None:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+        return found
+
+    def seek(self, offset: int) -> None:
+        """Read from this offset on."""
+        self._consumer.assign([self._here(offset)])
+
+    def read(self, limit: int) -> list[Record]:
+        """Some of the next records, as soon as there are any; none if none came for a moment."""
+        # consume(n, t) would wait for all n; so the first is polled and what is there is taken.
+        first = self._consumer.poll(FIRST_RECORD_SECONDS)
+        if first is None:
+            return []
+        return _records([first, *self._consumer.consume(limit - 1, 0)] if limit > 1 else [first])
+
+    def read_at(self, offset: int) -> Record:
+        """The record at this offset, which must be within the bounds."""
+        self.seek(offset)
+        message = self._consumer.poll(ANSWER_SECONDS)
+        if message is None:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+        records = _records([message])
+        if not records:
+            raise KafkaException(message.error())
+        return records[0]
+
+    def behind(self, next_offset: int) -> int:
+        """The lag in records, by what the brokers said last."""
+        _, end = self._consumer.get_watermark_offsets(self._here(), cached=True) or (0, 0)
+        return max(0, end - next_offset)
+
+    def _here(self, offset: int = 0) -> TopicPartition:
+        return TopicPartition(ATTEMPTS, self._partition, offset)
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:
+            self._connection_lost = True
+
+
+def _records(messages: list[Message]) -> list[Record]:
+    records = []
+    for message in messages:
+        error = message.error()
+        if error is None:
+            _, appended_ms = message.timestamp()
+            records.append(Record(message.offset(), appended_ms, message.key(), message.value()))
+        elif error.code() in _MOVED:
+            raise LogMovedError(error.str())
+        # Whatever else it is, the client tries again by itself.
+    return records

@@ -1,0 +1,87 @@
+"""Tells the decisions: verdicts to who asked, blocks and heartbeats to every gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from events.clients import connection
+from events.messages import Blocked, Heartbeat, Unblocked, Verdict, encode
+from events.positions import Position
+from events.topics import BLOCKS, VERDICTS
+from workers.batch import AuditRow
+
+DELIVERY_MS = 10_000
+"""After this long without an acknowledgement the worker claims and publishes again."""
+
+
+class PublishError(Exception):
+    """The brokers did not take what was published."""
+
+
+class Publisher:
+    """Publishes for one partition; nothing is sure before :meth:`wait` has returned True."""
+
+    def __init__(self, bootstrap_servers: str, partition: int) -> None:
+        self._partition = partition
+        self._failure: str | None = None
+        self._producer = Producer(
+            connection(bootstrap_servers)
+            | {
+                "acks": "all",
+                "enable.idempotence": True,
+                "linger.ms": 0,
+                "delivery.timeout.ms": DELIVERY_MS,
+                "request.timeout.ms": 5_000,
+                "queue.buffering.max.messages": 100_000,
+            }
+        )
+
+    def publish(self, generation: int, decisions: Sequence[AuditRow]) -> None:
+        """Send the verdicts on these decisions, and the blocks among them."""
+        for row in decisions:
+            verdict = Verdict(row.id, row.user, row.decision, row.until_ms)
+            self._produce(VERDICTS, row.reply_partition, encode(verdict))
+            if row.change:
+                position = Position(generation, row.offset)
+                news: Blocked | Unblocked = (
+                    Blocked(self._partition, position, row.user, row.until_ms)
+                    if row.change > 0
+                    else Unblocked(self._partition, position, row.user)
+                )
+                self._produce(BLOCKS, 0, encode(news))
+        self._producer.poll(0)
+
+    def heartbeat(self, epoch: int, position: Position) -> None:
+        """Say that the owner lives and that all before this position has been published."""
+        self._produce(BLOCKS, 0, encode(Heartbeat(self._partition, epoch, position)))
+        self._producer.poll(0)
+
+    def wait(self, seconds: float) -> bool:
+        """Whether the brokers acknowledged everything within this time.
+
+        Raises :class:`PublishError` if they refused something.
+        """
+        left = self._producer.flush(seconds)
+        if self._failure is not None:
+            raise PublishError(self._failure)
+        return left == 0
+
+    def close(self) -> None:
+        """Drop what is not delivered: the next owner publishes the last batch again."""
+        self._producer.purge()
+        self._producer.flush(1.0)
+
+    def _produce(self, topic: str, partition: int, value: bytes) -> None:
+        try:
+            self._producer.produce(topic, value, partition=partition, on_delivery=self._delivered)
+        except BufferError:
+            self._producer.flush(DELIVERY_MS / 1000)
+            self._producer.produce(topic, value, partition=partition, on_delivery=self._delivered)
+        except KafkaException as error:
+            raise PublishError(error.args[0].str()) from error
+
+    def _delivered(self, error: KafkaError | None, _: Message) -> None:
+        if error is not None:
+            self._failure = error.str()

@@ -1,0 +1,242 @@
+"""What a worker keeps in Postgres, through its pool: one commit a batch, by compare-and-set."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import msgspec
+import psycopg
+from psycopg.rows import class_row
+from psycopg_pool import ConnectionPool
+
+from events.messages import Decision, Policy
+from events.positions import Position
+from workers.batch import AuditRow, Batch, fingerprint
+from workers.policy import CLEAN, LockState
+
+LOCK_TIMEOUT_MS = 1_000
+"""A claim waits this long for somebody's lock before it ends his session."""
+
+STATEMENT_TIMEOUT_MS = 10_000
+"""Longer than any batch takes; a statement that hangs must not hang its worker."""
+
+
+class Progress(NamedTuple):
+    """How far a partition has been decided, and by which owner's epoch."""
+
+    epoch: int
+    generation: int
+    topic_id: str | None
+    next_offset: int
+    batch_offset: int
+    fingerprint: bytes | None
+    last_ms: int | None
+    policy: Policy | None
+
+    @property
+    def position(self) -> Position:
+        """The position of the next record."""
+        return Position(self.generation, self.next_offset)
+
+
+class Store:
+    """One partition's side of the database. Every method may raise ``psycopg.Error``."""
+
+    def __init__(self, database_url: str, partition: int) -> None:
+        self.partition = partition
+        # A worker does one thing at a time: one connection, opened in this process, checked
+        # when it is taken so that a server's restart costs one reconnect and no failed batch.
+        self._pool = ConnectionPool(
+            database_url,
+            min_size=1,
+            max_size=1,
+            num_workers=1,
+            open=False,
+            timeout=5.0,
+            reconnect_timeout=0,
+            check=ConnectionPool.check_connection,
+            kwargs={
+                "autocommit": True,
+                "connect_timeout": 3,
+                "application_name": f"cerrojo worker partition {partition}",
+                "options": f"-c lock_timeout={LOCK_TIMEOUT_MS}"
+                f" -c statement_timeout={STATEMENT_TIMEOUT_MS}",
+                "keepalives_idle": 5,
+                "tcp_user_timeout": 10_000,
+            },
+        )
+
+    def open(self) -> None:
+        """Start connecting; the first use waits for it."""
+        self._pool.open()
+
+    def close(self) -> None:
+        """Give the connection back to the server."""
+        self._pool.close(timeout=1.0)
+
+    def claim(self, owner: str) -> Progress:
+        """Own the partition from now on: the former owner's commits fail from here."""
+        with self._pool.connection() as connection:
+            while True:
+                with suppress(psycopg.errors.LockNotAvailable):
+                    connection.execute("SELECT claim_partition(%s, %s)", (self.partition, owner))
+                    break
+                self._end_blocker(connection)
+        progress = self.progress()
+        assert progress is not None
+        return progress
+
+    def progress(self) -> Progress | None:
+        """The partition's progress as it is stored; None before the first claim."""
+        with self._pool.connection() as connection:
+            row = connection.execute(
+                "SELECT epoch, generation, topic_id, next_offset, batch_offset, last_fingerprint,"
+                " last_ms, policy FROM partition_progress WHERE partition = %s",
+                (self.partition,),
+            ).fetchone()
+        if row is None:
+            return None
+        policy = None if row[7] is None else msgspec.convert(row[7], Policy)
+        return Progress(*row[:7], policy)
+
+    def move(self, progress: Progress, missing: int) -> bool:
+        """Go on at this progress's generation, topic and offset; False if it is not mine."""
+        return self._call(
+            "SELECT move_partition(%s, %s, %s, %s, %s, %s)",
+            (
+                self.partition,
+                progress.epoch,
+                progress.generation,
+                progress.topic_id,
+                progress.next_offset,
+                missing,
+            ),
+        )
+
+    def states(self, users: Collection[str]) -> dict[str, LockState]:
+        """The stored states of those among these accounts that have one."""
+        with self._pool.connection() as connection:
+            rows = connection.execute(
+                "SELECT username, failures_ms, in_a_row, blocks, blocked_since_ms,"
+                " blocked_until_ms, blocked_why, last_ms"
+                " FROM lock_states WHERE username = ANY(%s)",
+                (list(users),),
+                binary=True,
+            )
+            return {user: LockState(tuple(failures), *rest) for user, failures, *rest in rows}
+
+    def apply(self, progress: Progress, batch: Batch) -> bool:
+        """Commit a batch if the partition is mine and stands at its start, else write nothing."""
+        policy = (
+            msgspec.json.encode(batch.policy).decode()
+            if batch.policy_changed and batch.policy
+            else None
+        )
+        return self._call(
+            APPLY,
+            (
+                self.partition,
+                progress.epoch,
+                progress.generation,
+                batch.from_offset,
+                batch.to_offset,
+                fingerprint(batch.last),
+                batch.last.appended_ms,
+                policy,
+                *_state_columns(batch),
+                *_audit_columns(batch.audit),
+                *_undecodable_columns(batch),
+            ),
+        )
+
+    def decided(self, generation: int, from_offset: int, to_offset: int) -> list[AuditRow]:
+        """The decisions of one generation in this range of offsets, in log order."""
+        with (
+            self._pool.connection() as connection,
+            connection.cursor(row_factory=class_row(_audit_row)) as cursor,
+        ):
+            return cursor.execute(
+                "SELECT appended_ms, log_offset AS offset, id, kind, username AS user,"
+                " right_password AS right, decision, until_ms, change, policy_version,"
+                " reply_partition FROM audit WHERE partition = %s AND generation = %s"
+                " AND log_offset >= %s AND log_offset < %s ORDER BY log_offset",
+                (self.partition, generation, from_offset, to_offset),
+            ).fetchall()
+
+    def appended_at(self, offset: int) -> int | None:
+        """The append time of the latest record that was taken at this offset, if it is kept."""
+        with self._pool.connection() as connection:
+            row = connection.execute(
+                "SELECT appended_ms FROM ("
+                " SELECT generation, appended_ms FROM audit"
+                "  WHERE partition = %(p)s AND log_offset = %(o)s UNION ALL"
+                " SELECT generation, appended_ms FROM quarantine"
+                "  WHERE partition = %(p)s AND log_offset = %(o)s"
+                ") AS taken ORDER BY generation DESC LIMIT 1",
+                {"p": self.partition, "o": offset},
+            ).fetchone()
+        return None if row is None else int(row[0])
+
+    def _call(self, query: str, values: Sequence[Any]) -> bool:
+        with self._pool.connection() as connection:
+            row = connection.execute(query, values).fetchone()
+        assert row is not None
+        return bool(row[0])
+
+    def _end_blocker(self, connection: psycopg.Connection[Any]) -> None:
+        """End the session that holds the lock on this partition's row: the row's xmax is its."""
+        connection.execute(
+            "SELECT pg_terminate_backend(a.pid) FROM partition_progress p"
+            " JOIN pg_stat_activity a ON a.backend_xid = p.xmax WHERE p.partition = %s",
+            (self.partition,),
+        )
+
+
+def _audit_row(**columns: Any) -> AuditRow:
+    columns["decision"] = Decision(columns["decision"])
+    return AuditRow(**columns)
+
+
+# The types that unnest() needs, in the order of the function's parameters.
+_STATE_TYPES = ("text", "text", "int", "int", "bigint", "bigint", "text", "bigint", "bigint")
+_AUDIT_TYPES = ("bigint", "bigint", "bytea", "text", "text", "boolean") + (
+    "smallint",
+    "bigint",
+    "smallint",
+    "int",
+    "int",
+)
+_UNDECODABLE_TYPES = ("bigint", "bigint", "bytea", "bytea", "text")
+
+APPLY = "SELECT apply_batch(%s, %s, %s, %s, %s, %s, %s, %s, {})".format(
+    ", ".join(f"%b::{t}[]" for t in _STATE_TYPES + _AUDIT_TYPES + _UNDECODABLE_TYPES)
+)
+
+
+def _state_columns(batch: Batch) -> list[list[Any]]:
+    rows = [
+        (
+            user,
+            # An array of arrays would have to be rectangular; these are cast one by one.
+            "{" + ",".join(map(str, state.failures_ms)) + "}" if state != CLEAN else None,
+            *state[1:],
+            offset,
+        )
+        for user, (state, offset) in batch.states.items()
+    ]
+    return _columns(rows, len(_STATE_TYPES))
+
+
+def _audit_columns(audit: Sequence[AuditRow]) -> list[list[Any]]:
+    return _columns(audit, len(_AUDIT_TYPES))
+
+
+def _undecodable_columns(batch: Batch) -> list[list[Any]]:
+    rows = [(r.offset, r.appended_ms, r.key, r.value, why) for r, why in batch.undecodable]
+    return _columns(rows, len(_UNDECODABLE_TYPES))
+
+
+def _columns(rows: Sequence[Sequence[Any]], width: int) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(width)]
