@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-ClientConfig = dict[str, str | int | float | bool | Callable[..., None]]
+from typing import Any
 
 
-def connection(bootstrap_servers: str) -> ClientConfig:
+def connection(bootstrap_servers: str) -> dict[str, Any]:
     """Which brokers, and how soon to ask again for one that was away.
 
     A quarter of a second bounds what the client adds to a broker's return.

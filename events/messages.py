@@ -140,9 +140,9 @@ class Heartbeat(Message, frozen=True, array_like=True, tag="heartbeat"):
 BlocksMessage = Blocked | Unblocked | Heartbeat
 
 _encoder = msgspec.msgpack.Encoder()
-_attempts = msgspec.msgpack.Decoder(AttemptsMessage)
+_attempts: msgspec.msgpack.Decoder[AttemptsMessage] = msgspec.msgpack.Decoder(AttemptsMessage)
 _verdicts = msgspec.msgpack.Decoder(Verdict)
-_blocks = msgspec.msgpack.Decoder(BlocksMessage)
+_blocks: msgspec.msgpack.Decoder[BlocksMessage] = msgspec.msgpack.Decoder(BlocksMessage)
 
 
 def encode(message: Message) -> bytes:

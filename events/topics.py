@@ -81,16 +81,16 @@ def create_topics(admin: AdminClient, partitions: int, replication: int) -> int:
     replies = len(describe(admin, VERDICTS).partitions)
     if replies < VERDICT_PARTITIONS:
         raise TopicError(
-            f"The topic {VERDICTS} has {replies} partitions and must have {VERDICT_PARTITIONS}. Add "
-            f"them with kafka-topics.sh --alter --topic {VERDICTS} --partitions "
+            f"The topic {VERDICTS} has {replies} partitions and must have {VERDICT_PARTITIONS}. "
+            f"Add them with kafka-topics.sh --alter --topic {VERDICTS} --partitions "
             f"{VERDICT_PARTITIONS}."
         )
     return len(describe(admin, ATTEMPTS).partitions)
 
 
-def describe(admin: AdminClient, topic: str) -> TopicDescription:
+def describe(admin: AdminClient, topic: str, seconds: float = TIMEOUT) -> TopicDescription:
     """The topic as the brokers know it: its id and partitions. Raises ``KafkaException``."""
-    found = admin.describe_topics(TopicCollection([topic]), request_timeout=TIMEOUT)
+    found = admin.describe_topics(TopicCollection([topic]), request_timeout=seconds)
     description: TopicDescription = found[topic].result()
     return description
 

@@ -14,8 +14,8 @@ from events.messages import (
     Policy,
     Registered,
     SetPolicy,
-    UndecodableError,
     Unblock,
+    UndecodableError,
     decode_attempts,
 )
 from workers.policy import CLEAN, LockState, Ruling, rule_attempt, rule_clearing
@@ -113,9 +113,14 @@ def decide(
         if isinstance(message, UndecodableError):
             batch.undecodable.append(Undecodable(record, str(message)))
         elif isinstance(message, SetPolicy):
-            batch.policy, batch.policy_changed = message.policy, True
-            ruling = Ruling(Decision.ACCEPTED, CLEAN, 0, 0)
-            batch.audit.append(_audit_row(record, message, ruling, message.policy))
+            # Of two hosts that propose the first policy, or of two commands, the first one holds.
+            newer = batch.policy is None or message.policy.version > batch.policy.version
+            if newer:
+                batch.policy, batch.policy_changed = message.policy, True
+            decision = Decision.ACCEPTED if newer else Decision.REJECTED
+            batch.audit.append(
+                _audit_row(record, message, Ruling(decision, CLEAN, 0, 0), batch.policy)
+            )
         else:
             user = message.user
             current = batch.policy or BEFORE_ANY_POLICY
@@ -131,7 +136,7 @@ def decide(
 
 
 def _audit_row(
-    record: Record, message: AttemptsMessage, ruling: Ruling, policy: Policy
+    record: Record, message: AttemptsMessage, ruling: Ruling, policy: Policy | None
 ) -> AuditRow:
     return AuditRow(
         appended_ms=record.appended_ms,
@@ -143,6 +148,6 @@ def _audit_row(
         decision=ruling.decision,
         until_ms=ruling.until_ms,
         change=ruling.change,
-        policy_version=policy.version,
+        policy_version=policy.version if policy else 0,
         reply_partition=message.reply_partition,
     )

@@ -12,7 +12,7 @@ from workers.batch import Record
 FIRST_RECORD_SECONDS = 0.2
 """How long a read waits for its first record; the rest of a batch is never waited for."""
 
-ANSWER_SECONDS = 5.0
+ANSWER_SECONDS = 2.0
 """How long the brokers may take to say where the log begins and ends."""
 
 _MOVED = {
@@ -37,6 +37,7 @@ class Log:
         self._consumer = Consumer(
             connection(bootstrap_servers)
             | {
+                "error_cb": self._on_error,
                 # The client wants a group's name; this consumer never joins one.
                 "group.id": "cerrojo-workers-unused",
                 "enable.auto.commit": False,
@@ -45,7 +46,6 @@ class Log:
                 "fetch.wait.max.ms": 100,
                 "fetch.error.backoff.ms": 100,
                 "queued.max.messages.kbytes": 16_384,
-                "error_cb": self._on_error,
             }
         )
         self._connection_lost = False
@@ -61,7 +61,7 @@ class Log:
 
     def topic_id(self) -> str:
         """The id of the topic, which a topic made anew does not share."""
-        return str(describe(self._admin, ATTEMPTS).topic_id)
+        return str(describe(self._admin, ATTEMPTS, ANSWER_SECONDS).topic_id)
 
     def bounds(self) -> tuple[int, int]:
         """The first offset that the log still has, and the one that its next record gets."""
@@ -111,8 +111,9 @@ def _records(messages: list[Message]) -> list[Record]:
     for message in messages:
         error = message.error()
         if error is None:
-            _, appended_ms = message.timestamp()
-            records.append(Record(message.offset(), appended_ms, message.key(), message.value()))
+            offset, (_, appended_ms) = message.offset(), message.timestamp()
+            assert offset is not None  # a consumed record has one
+            records.append(Record(offset, appended_ms, message.key(), message.value()))
         elif error.code() in _MOVED:
             raise LogMovedError(error.str())
         # Whatever else it is, the client tries again by itself.

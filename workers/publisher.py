@@ -7,9 +7,18 @@ from collections.abc import Sequence
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from events.clients import connection
-from events.messages import Blocked, Heartbeat, Unblocked, Verdict, encode
+from events.messages import (
+    Blocked,
+    Heartbeat,
+    Policy,
+    SetPolicy,
+    Unblocked,
+    Verdict,
+    encode,
+    new_id,
+)
 from events.positions import Position
-from events.topics import BLOCKS, VERDICTS
+from events.topics import ATTEMPTS, BLOCKS, VERDICTS
 from workers.batch import AuditRow
 
 DELIVERY_MS = 10_000
@@ -57,6 +66,11 @@ class Publisher:
         """Say that the owner lives and that all before this position has been published."""
         self._produce(BLOCKS, 0, encode(Heartbeat(self._partition, epoch, position)))
         self._producer.poll(0)
+
+    def propose_policy(self, policy: Policy) -> None:
+        """Put a policy into the partition's log, where it begins to hold if it is newer."""
+        message = SetPolicy(new_id(), 0, policy)
+        self._produce(ATTEMPTS, self._partition, encode(message))
 
     def wait(self, seconds: float) -> bool:
         """Whether the brokers acknowledged everything within this time.

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 import psycopg
-from psycopg.rows import class_row
+from psycopg.rows import kwargs_row
 from psycopg_pool import ConnectionPool
 
 from events.messages import Decision, Policy
@@ -19,7 +19,7 @@ from workers.policy import CLEAN, LockState
 LOCK_TIMEOUT_MS = 1_000
 """A claim waits this long for somebody's lock before it ends his session."""
 
-STATEMENT_TIMEOUT_MS = 10_000
+STATEMENT_TIMEOUT_MS = 8_000
 """Longer than any batch takes; a statement that hangs must not hang its worker."""
 
 
@@ -54,7 +54,7 @@ class Store:
             max_size=1,
             num_workers=1,
             open=False,
-            timeout=5.0,
+            timeout=3.0,
             reconnect_timeout=0,
             check=ConnectionPool.check_connection,
             kwargs={
@@ -99,7 +99,10 @@ class Store:
         if row is None:
             return None
         policy = None if row[7] is None else msgspec.convert(row[7], Policy)
-        return Progress(*row[:7], policy)
+        epoch, generation, topic_id, next_offset, batch_offset, last, last_ms, _ = row
+        return Progress(
+            epoch, generation, topic_id, next_offset, batch_offset, last, last_ms, policy
+        )
 
     def move(self, progress: Progress, missing: int) -> bool:
         """Go on at this progress's generation, topic and offset; False if it is not mine."""
@@ -155,7 +158,7 @@ class Store:
         """The decisions of one generation in this range of offsets, in log order."""
         with (
             self._pool.connection() as connection,
-            connection.cursor(row_factory=class_row(_audit_row)) as cursor,
+            connection.cursor(row_factory=kwargs_row(_audit_row)) as cursor,
         ):
             return cursor.execute(
                 "SELECT appended_ms, log_offset AS offset, id, kind, username AS user,"
@@ -201,12 +204,9 @@ def _audit_row(**columns: Any) -> AuditRow:
 
 # The types that unnest() needs, in the order of the function's parameters.
 _STATE_TYPES = ("text", "text", "int", "int", "bigint", "bigint", "text", "bigint", "bigint")
-_AUDIT_TYPES = ("bigint", "bigint", "bytea", "text", "text", "boolean") + (
-    "smallint",
-    "bigint",
-    "smallint",
-    "int",
-    "int",
+_AUDIT_TYPES = (
+    *("bigint", "bigint", "bytea", "text", "text", "boolean"),
+    *("smallint", "bigint", "smallint", "int", "int"),
 )
 _UNDECODABLE_TYPES = ("bigint", "bigint", "bytea", "bytea", "text")
 

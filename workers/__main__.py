@@ -1,0 +1,87 @@
+"""`python -m workers`: supervise this host's partitions."""
+
+from __future__ import annotations
+
+import sys
+
+import psycopg
+import structlog
+
+import settings
+from processes import parent, stop_signals
+from processes.log import configure
+from processes.metrics import directory, use_slot
+from processes.titles import title
+
+GRACE_SECONDS = 6.0
+"""More than the workers' own, so that they are waited for when `make up` died."""
+
+
+def main() -> int:
+    """Run until SIGTERM; the exit code."""
+    title("workers")
+    try:
+        config = settings.load()
+        configure(config.log_level)
+        config.require_kafka()
+        partitions = _partitions(config.require_database())
+    except settings.SettingsError as error:
+        print(error, file=sys.stderr)
+        return 2
+    with directory():
+        use_slot("supervisor")
+        return _run(config, partitions)
+
+
+def _run(config: settings.Settings, partitions: int) -> int:
+    from workers.status import serve
+    from workers.supervisor import Supervisor
+
+    log = structlog.get_logger()
+    supervisor = Supervisor(config, partitions)
+    signals = stop_signals(supervisor.keeper)
+    try:
+        status = serve(
+            config.workers_host,
+            config.workers_port,
+            lambda: (supervisor.ready, supervisor.not_ready()),
+        )
+    except OSError as error:
+        print(
+            f"CERROJO_WORKERS_PORT is {config.workers_port} and cannot be used: {error.strerror}. "
+            "Set it to a free port.",
+            file=sys.stderr,
+        )
+        return 2
+    parent().watch(GRACE_SECONDS)
+    said_ready = False
+    while not signals.asked:
+        supervisor.step()
+        parent().beat()
+        if supervisor.ready and not said_ready:
+            said_ready = True
+            parent().ready()
+            log.info("All workers are ready", partitions=list(supervisor.keeper.states))
+    supervisor.close()
+    status.shutdown()
+    return 0
+
+
+def _partitions(database_url: str) -> int:
+    try:
+        with psycopg.connect(database_url, connect_timeout=5) as database:
+            row = database.execute("SELECT partitions FROM topology").fetchone()
+    except psycopg.Error as error:
+        raise settings.SettingsError(
+            f"DATABASE_URL: the database cannot be used: {str(error).strip()}. "
+            "`python -m sql` and `python -m events` prepare it."
+        ) from None
+    if row is None:
+        raise settings.SettingsError(
+            "The number of partitions is not settled yet; `python -m events` does it."
+        )
+    return int(row[0])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

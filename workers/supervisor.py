@@ -1,0 +1,207 @@
+"""`python -m workers`: one consumer process for every partition that the group gives this host.
+
+The supervisor is the group's member and holds its partitions paused, so that Kafka's own
+protocol shares them between hosts and moves them when one dies; its worker processes read
+them. A worker that crashes is started again without a rebalance.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import structlog
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+
+from events.clients import connection
+from events.topics import ATTEMPTS
+from processes import Event, Exited, Held, Keeper, ProcessSpec, Ready, Said, Started
+from processes.log import log_event
+from processes.metrics import forget
+from settings import Settings
+from workers import metrics
+from workers.partition import FENCED
+
+GROUP = "cerrojo-workers"
+SESSION_TIMEOUT_MS = 6_000
+"""A host that dies keeps its partitions this long; shorter would punish a long pause."""
+
+DRAIN_SECONDS = 4.0
+SILENCE_SECONDS = 10.0
+COMMIT_SECONDS = 1.0
+POLL_SECONDS = 0.05
+"""What a membership change waits at most; the keeper hears a death at once."""
+
+log = structlog.get_logger()
+
+
+class Supervisor:
+    """Keeps a worker for each assigned partition; the first ``partitions`` of the topic are used."""
+
+    def __init__(self, settings: Settings, partitions: int) -> None:
+        self.keeper = Keeper(self._on_event)
+        self.joined = False
+        """Whether the group has given this host its share, be it empty."""
+        self._partitions = partitions
+        self._offsets: dict[int, int] = {}
+        self._dirty: set[int] = set()
+        self._commit_at = 0.0
+        self._fenced: set[int] = set()
+        self._started: set[str] = set()
+        self._consumer = Consumer(
+            connection(settings.require_kafka())
+            | {
+                "group.id": GROUP,
+                "partition.assignment.strategy": "cooperative-sticky",
+                "session.timeout.ms": SESSION_TIMEOUT_MS,
+                "heartbeat.interval.ms": 1_000,
+                "enable.auto.commit": False,
+                "auto.offset.reset": "error",
+            }
+        )
+        self._consumer.subscribe(
+            [ATTEMPTS], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+        )
+
+    @property
+    def ready(self) -> bool:
+        """Whether every worker of this host decides."""
+        states = self.keeper.states.values()
+        return self.joined and all(state.phase == "ready" for state in states)
+
+    def not_ready(self) -> str:
+        """Why not, in a sentence."""
+        if not self.joined:
+            return "the consumer group has not given this host its share yet"
+        waiting = [f"{n} is {s.phase}" for n, s in self.keeper.states.items() if s.phase != "ready"]
+        return ", ".join(waiting) or "all workers are ready"
+
+    def step(self) -> None:
+        """One turn: hear the workers, keep the membership, commit what is due."""
+        self.keeper.step(POLL_SECONDS)
+        # Paused partitions bring no records, only callbacks and errors.
+        message = self._consumer.poll(0)
+        if message is not None and (error := message.error()) is not None:
+            log.warning("Kafka says", error=error.str())
+        now = time.monotonic()
+        if now >= self._commit_at:
+            self._commit_at = now + COMMIT_SECONDS
+            self._commit_offsets()
+            self._release_fenced()
+            ready = sum(s.phase == "ready" for s in self.keeper.states.values())
+            metrics.PROCESSES.labels("ready").set(ready)
+            metrics.PROCESSES.labels("other").set(len(self.keeper.states) - ready)
+
+    def close(self) -> None:
+        """Let the workers finish, say how far they came, and leave the group."""
+        self.keeper.stop()
+        while not self.keeper.stopped:
+            self.keeper.step(POLL_SECONDS)
+        self._dirty.update(self._offsets)
+        self._commit_offsets(wait=True)
+        self._consumer.close()
+
+    def _on_assign(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
+        for partition in assigned:
+            # Where the group's offset stands is of no use here: Postgres has the one that counts.
+            partition.offset = OFFSET_BEGINNING
+        consumer.incremental_assign(assigned)
+        consumer.pause(assigned)
+        self.joined = True
+        for number in sorted(partition.partition for partition in assigned):
+            if number < self._partitions:
+                self.keeper.add(_spec(number))
+            else:
+                log.warning(
+                    "The topic has more partitions than are used; this one stays unused",
+                    partition=number,
+                    used=self._partitions,
+                )
+        log.info("Partitions are assigned", partitions=[p.partition for p in assigned])
+
+    def _on_revoke(self, consumer: Consumer, revoked: list[TopicPartition]) -> None:
+        self._drain(revoked)
+        self._commit_offsets(wait=True)
+        consumer.incremental_unassign(revoked)
+        self._forget(revoked)
+
+    def _on_lost(self, consumer: Consumer, lost: list[TopicPartition]) -> None:
+        log.warning("Partitions are lost to the group", partitions=[p.partition for p in lost])
+        self._drain(lost)
+        consumer.incremental_unassign(lost)
+        self._forget(lost)
+
+    def _drain(self, partitions: list[TopicPartition]) -> None:
+        """Let their workers finish, so that the next owner waits for nobody."""
+        names = {_name(p.partition) for p in partitions} & set(self.keeper.states)
+        for name in names:
+            self.keeper.remove(name)
+        while names & set(self.keeper.states):
+            self.keeper.step(POLL_SECONDS)
+
+    def _forget(self, partitions: list[TopicPartition]) -> None:
+        for partition in partitions:
+            self._offsets.pop(partition.partition, None)
+            self._dirty.discard(partition.partition)
+            self._fenced.discard(partition.partition)
+
+    def _commit_offsets(self, wait: bool = False) -> None:
+        """Say in the group how far the workers are, for the usual lag tools."""
+        offsets = [TopicPartition(ATTEMPTS, n, self._offsets[n]) for n in self._dirty]
+        self._dirty.clear()
+        if not offsets:
+            return
+        try:
+            if wait:
+                self._consumer.commit(offsets=offsets, asynchronous=False)
+            else:
+                self._consumer.commit(offsets=offsets, asynchronous=True)
+        except KafkaException as error:
+            log.warning("The group's offsets could not be committed", error=error.args[0].str())
+
+    def _release_fenced(self) -> None:
+        """Start a fenced worker again only if the group says, since then, that it is ours."""
+        for number in list(self._fenced):
+            offset = TopicPartition(ATTEMPTS, number, self._offsets.get(number, 0))
+            try:
+                self._consumer.commit(offsets=[offset], asynchronous=False)
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError._NO_OFFSET:
+                    continue
+            if number in {p.partition for p in self._consumer.assignment()}:
+                self._fenced.discard(number)
+                self.keeper.release(_name(number))
+
+    def _on_event(self, event: Event) -> None:
+        number = int(event.name.rsplit(" ", 1)[1])
+        match event:
+            case Said(key="offset", value=value):
+                self._offsets[number] = int(value)
+                self._dirty.add(number)
+                return
+            case Held():
+                self._fenced.add(number)
+                metrics.FENCED.inc()
+            case Exited():
+                forget(f"partition-{number}")
+            case Started() if event.name in self._started:
+                metrics.RESTARTS.labels("worker").inc()
+            case Started():
+                self._started.add(event.name)
+            case Ready():
+                pass
+        log_event(event)
+
+
+def _name(partition: int) -> str:
+    return f"worker partition {partition}"
+
+
+def _spec(partition: int) -> ProcessSpec:
+    return ProcessSpec(
+        name=_name(partition),
+        command=(sys.executable, "-m", "workers.partition", str(partition)),
+        silence_timeout=SILENCE_SECONDS,
+        drain_timeout=DRAIN_SECONDS,
+        hold_codes=frozenset({FENCED}),
+    )

@@ -1,0 +1,233 @@
+"""The owner of one partition: claim it, then read, decide, commit, publish, again and again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import structlog
+
+from events.messages import Policy
+from events.positions import Position
+from workers import metrics
+from workers.batch import AuditRow, Batch, Record, decide, decode, users_of
+from workers.policy import LockState
+from workers.resume import resume
+from workers.store import Progress
+
+HEARTBEAT_SECONDS = 0.5
+CLOCK_ALARM_SECONDS = 60.0
+
+log = structlog.get_logger()
+
+
+class FencedError(Exception):
+    """The partition has another owner."""
+
+
+class LogReader(Protocol):
+    """What an owner needs of its partition of `attempts` (see :class:`workers.log.Log`)."""
+
+    def topic_id(self) -> str: ...
+    def bounds(self) -> tuple[int, int]: ...
+    def seek(self, offset: int) -> None: ...
+    def read(self, limit: int) -> list[Record]: ...
+    def read_at(self, offset: int) -> Record: ...
+    def behind(self, next_offset: int) -> int: ...
+    def take_connection_lost(self) -> bool: ...
+
+
+class Keeping(Protocol):
+    """What it needs of the database (see :class:`workers.store.Store`)."""
+
+    def claim(self, owner: str) -> Progress: ...
+    def progress(self) -> Progress | None: ...
+    def move(self, progress: Progress, missing: int) -> bool: ...
+    def states(self, users: set[str]) -> dict[str, LockState]: ...
+    def apply(self, progress: Progress, batch: Batch) -> bool: ...
+    def decided(self, generation: int, from_offset: int, to_offset: int) -> list[AuditRow]: ...
+    def appended_at(self, offset: int) -> int | None: ...
+
+
+class Publishing(Protocol):
+    """What it needs of the topics it writes (see :class:`workers.publisher.Publisher`)."""
+
+    def publish(self, generation: int, decisions: Sequence[AuditRow]) -> None: ...
+    def heartbeat(self, epoch: int, position: Position) -> None: ...
+    def propose_policy(self, policy: Policy) -> None: ...
+    def wait(self, seconds: float) -> bool: ...
+
+
+class Worker:
+    """One partition's owner. Every step is one method, so that a test can stop between any two.
+
+    ``first_policy`` is what its settings say; it is only ever proposed to a log that has
+    no policy yet, and decides nothing before it stands there. ``alive`` is called
+    wherever the work goes on.
+    """
+
+    def __init__(
+        self,
+        partition: int,
+        owner: str,
+        log_reader: LogReader,
+        store: Keeping,
+        publisher: Publishing,
+        first_policy: Policy,
+        batch_size: int = 500,
+        alive: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.partition = partition
+        self.progress: Progress | None = None
+        self._owner = owner
+        self._log = log_reader
+        self._store = store
+        self._publisher = publisher
+        self._first_policy = first_policy
+        self._batch_size = batch_size
+        self._alive = alive
+        self._clock = clock
+        self._published: Position | None = None
+        self._heartbeat_at = 0.0
+        self._labels = str(partition)
+
+    def claim(self) -> None:
+        """Own the partition: fence the former owner, say again what it may not have said."""
+        progress = self._store.claim(self._owner)
+        self._publisher.publish(
+            progress.generation,
+            self._store.decided(progress.generation, progress.batch_offset, progress.next_offset),
+        )
+        self.progress = self._resume(progress)
+        self._published = None
+        self._log.seek(self.progress.next_offset)
+        if progress.policy is None:
+            self._publisher.propose_policy(self._first_policy)
+        self._wait_for_publishing()
+        metrics.GENERATION.labels(self._labels).set(self.progress.generation)
+        metrics.NEXT_OFFSET.labels(self._labels).set(self.progress.next_offset)
+        log.info(
+            "Partition is claimed",
+            partition=self.partition,
+            epoch=progress.epoch,
+            next_offset=self.progress.next_offset,
+        )
+
+    def run_once(self) -> bool:
+        """Decide what is there; False if the log or the database may have changed: claim again.
+
+        Raises :class:`FencedError` where the partition has another owner.
+        """
+        assert self.progress is not None
+        if self._log.take_connection_lost():
+            return False
+        records = self._log.read(self._batch_size)
+        if records:
+            started = time.perf_counter()
+            batch = self.decide(records)
+            # The next owner can say one batch again, so no more than one is ever unsaid.
+            self._wait_for_publishing()
+            if not self.commit(batch):
+                return False
+            self._publisher.publish(self.progress.generation, batch.audit)
+            metrics.BATCH_SECONDS.observe(time.perf_counter() - started)
+            self._measure(batch)
+        self._heartbeat()
+        self._alive()
+        return True
+
+    def decide(self, records: Sequence[Record]) -> Batch:
+        """What follows from these records, by the stored states of their users."""
+        assert self.progress is not None
+        decoded = decode(records)
+        states = self._store.states(users_of(decoded))
+        return decide(self.progress.next_offset, decoded, states, self.progress.policy)
+
+    def commit(self, batch: Batch) -> bool:
+        """Commit a batch; False if the database is not where this owner left it."""
+        assert self.progress is not None
+        with metrics.COMMIT_SECONDS.time():
+            applied = self._store.apply(self.progress, batch)
+        if not applied:
+            stored = self._store.progress()
+            if stored is not None and stored.epoch > self.progress.epoch:
+                raise FencedError(
+                    f"partition {self.partition} has another owner since epoch {stored.epoch}"
+                )
+            log.error(
+                "The database went back: its offset is not the one that was committed last",
+                partition=self.partition,
+                committed=self.progress.next_offset,
+                stored=stored and stored.next_offset,
+            )
+            return False
+        self.progress = self.progress._replace(next_offset=batch.to_offset, policy=batch.policy)
+        return True
+
+    def finish(self) -> None:
+        """Wait until what was committed is published."""
+        self._wait_for_publishing()
+
+    def _resume(self, progress: Progress) -> Progress:
+        found = resume(
+            progress,
+            self._log.topic_id(),
+            self._log.bounds(),
+            self._log.read_at,
+            self._store.appended_at,
+        )
+        if found.alarm:
+            log.error("Attention: " + found.alarm, partition=self.partition)
+        if found.progress != progress and not self._store.move(found.progress, found.missing):
+            raise FencedError(f"partition {self.partition} has another owner already")
+        return found.progress
+
+    def _wait_for_publishing(self) -> None:
+        while not self._publisher.wait(0.2):
+            self._alive()
+        assert self.progress is not None
+        self._published = self.progress.position
+
+    def _heartbeat(self) -> None:
+        """Every half second, if decisions can be had here; a lone batch counts once it is out."""
+        assert self.progress is not None
+        if self.progress.policy is None or time.monotonic() < self._heartbeat_at:
+            return
+        self._heartbeat_at = time.monotonic() + HEARTBEAT_SECONDS
+        if self._publisher.wait(0):
+            self._published = self.progress.position
+        if self._published is not None:
+            self._publisher.heartbeat(self.progress.epoch, self._published)
+
+    def _measure(self, batch: Batch) -> None:
+        metrics.BATCH_SIZE.observe(batch.to_offset - batch.from_offset)
+        for row in batch.audit:
+            if row.right is None:
+                metrics.COMMANDS.labels(row.kind).inc()
+            else:
+                outcome = "right" if row.right else "wrong"
+                metrics.ATTEMPTS.labels(outcome, row.decision.name.lower()).inc()
+            if row.change > 0:
+                metrics.BLOCKS.inc()
+        for record, reason in batch.undecodable:
+            metrics.QUARANTINED.inc()
+            log.error(
+                "A record cannot be read and is put into quarantine",
+                partition=self.partition,
+                offset=record.offset,
+                reason=reason,
+            )
+        behind = self._log.behind(batch.to_offset)
+        metrics.NEXT_OFFSET.labels(self._labels).set(batch.to_offset)
+        metrics.LAG.labels(self._labels).set(behind)
+        difference = self._clock() - batch.last.appended_ms / 1000
+        if behind == 0 or difference < 0:  # else the record is late, not the clock
+            metrics.CLOCK_DIFFERENCE.labels(self._labels).set(difference)
+            if abs(difference) > CLOCK_ALARM_SECONDS:
+                log.error(
+                    "The brokers' clock and this host's differ by more than a minute",
+                    partition=self.partition,
+                    seconds=round(difference, 1),
+                )
