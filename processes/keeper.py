@@ -40,9 +40,7 @@ class Keeper:
     # Attributes, so that tests replay histories through a clock and processes of their own.
     clock: Callable[[], float] = staticmethod(time.monotonic)
     spawn: Callable[[ProcessSpec], Process] = staticmethod(Child)
-    selector: Callable[[], selectors.BaseSelector] = staticmethod(
-        selectors.DefaultSelector
-    )
+    selector: Callable[[], selectors.BaseSelector] = staticmethod(selectors.DefaultSelector)
 
     def __init__(
         self, on_event: Callable[[Event], None] = ignore, records: Path | None = None
@@ -89,9 +87,7 @@ class Keeper:
         elif slot.leaving:
             slot.drain(self.clock(), then=spec)
         else:
-            raise ValueError(
-                f"There is a process {spec.name!r} already. Remove it first."
-            )
+            raise ValueError(f"There is a process {spec.name!r} already. Remove it first.")
 
     def remove(self, name: str) -> None:
         """Let it finish (SIGTERM), kill it when it is late, and forget it.
@@ -122,9 +118,7 @@ class Keeper:
 
     def wake(self) -> None:
         """Make :meth:`step` return. For signal handlers and other threads."""
-        with contextlib.suppress(
-            OSError
-        ):  # full: it wakes anyway; closed: nothing to wake
+        with contextlib.suppress(OSError):  # full: it wakes anyway; closed: nothing to wake
             self._button.send(b"\0")
 
     def step(self, timeout: float) -> None:
@@ -134,7 +128,7 @@ class Keeper:
         wait = 0.0 if self._events else max(0.0, min([timeout, *dues]))
         keys = [key for key, _ in self._selector.select(wait)]
         now = self.clock()
-        self._forgive(now - self._seen - wait)
+        self._forgive(now, now - self._seen - wait)
         self._seen = now
         for slot in {id(key.data): key.data for key in keys}.values():
             if slot is None:
@@ -158,15 +152,12 @@ class Keeper:
             return self._slots[name]
         except KeyError:
             known = ", ".join(map(repr, self._slots)) or "none"
-            raise KeyError(
-                f"There is no process {name!r}; there are: {known}."
-            ) from None
+            raise KeyError(f"There is no process {name!r}; there are: {known}.") from None
 
-    def _forgive(self, blind: float) -> None:
+    def _forgive(self, now: float, blind: float) -> None:
         if blind > BLIND:
             for slot in self._slots.values():
-                if slot.due is not None:
-                    slot.due += blind
+                slot.forgive(now, blind)
 
     # What the slots ask for (slot.Host).
 

@@ -96,9 +96,7 @@ def _members(session: int, start: str) -> list[int]:
         return []
     if not Path("/proc/self/stat").exists():
         return [session] if now else []
-    pids = [
-        int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()
-    ]
+    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
     return [pid for pid in pids if _session(pid) == session]
 
 
@@ -122,9 +120,7 @@ def _start(pid: int) -> str:
         fields = _stat(pid)
         return fields[19] if fields else ""
     command = ["ps", "-o", "lstart=", "-p", str(pid)]
-    return subprocess.run(
-        command, capture_output=True, text=True, check=False
-    ).stdout.strip()
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def _boot() -> str:

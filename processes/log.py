@@ -55,9 +55,7 @@ def configure(level: str) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
-            structlog.processors.LogfmtRenderer(
-                key_order=FIRST_KEYS, drop_missing=True
-            ),
+            structlog.processors.LogfmtRenderer(key_order=FIRST_KEYS, drop_missing=True),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),

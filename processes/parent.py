@@ -38,9 +38,7 @@ class Parent:
     def say(self, key: str, value: str) -> None:
         """Tell the keeper something. The key is one word, the value one line."""
         if not key or len(key.split()) != 1 or " " in key or "\n" in value:
-            raise ValueError(
-                f"say({key!r}, {value!r}): the key is one word, the value one line."
-            )
+            raise ValueError(f"say({key!r}, {value!r}): the key is one word, the value one line.")
         self._send(f"say {key} {value}")
 
     def watch(self, grace: float) -> None:
@@ -60,9 +58,7 @@ class Parent:
         with self._lock:
             if self._unsent:  # the end of a line that went only in part
                 self._unsent = self._push(self._unsent)
-            if (
-                not self._unsent
-            ):  # else the pipe is full: what a frozen keeper misses, it misses
+            if not self._unsent:  # else the pipe is full: what a frozen keeper misses, it misses
                 data = line.encode("utf-8", "replace") + b"\n"
                 rest = self._push(data)
                 self._unsent = b"" if rest == data else rest

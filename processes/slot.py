@@ -59,12 +59,11 @@ class Slot:
         self.spec = spec
         self.due: float | None = None  # when this phase's patience ends
         self.leaving = False  # its process is to finish, and ...
-        self._next: ProcessSpec | None = (
-            None  # ... this one takes the name then, if any
-        )
+        self._next: ProcessSpec | None = None  # ... this one takes the name then, if any
         self._host = host
         self._phase = Phase.STARTING
         self._since = 0.0
+        self._patience: float | None = None
         self._process: Process | None = None
         self._started = 0.0
         self._ready_at: float | None = None
@@ -156,12 +155,18 @@ class Slot:
             self._host.emit(Killed(name, process.pid, waited))
         self.kill(now)
 
+    def forgive(self, now: float, seconds: float) -> None:
+        """Do not count the last seconds against a process that lives."""
+        if self._process is not None and self._patience is not None and self.due is not None:
+            self.due = min(self.due + seconds, now + self._patience)
+
     def _late(self, now: float) -> bool:
         return self.due is not None and now >= self.due
 
     def _enter(self, phase: Phase, now: float, patience: float | None) -> None:
         self._phase = phase
         self._since = now
+        self._patience = patience
         self.due = None if patience is None else now + patience
 
     def _hear(self, line: str, now: float) -> None:
@@ -169,9 +174,7 @@ class Slot:
         if word == "ready" and self._phase is Phase.STARTING and self._process:
             self._ready_at = now
             self._enter(Phase.READY, now, self.spec.silence_timeout)
-            self._host.emit(
-                Ready(self.spec.name, self._process.pid, now - self._started)
-            )
+            self._host.emit(Ready(self.spec.name, self._process.pid, now - self._started))
         elif word == "say":
             key, _, value = rest.partition(" ")
             self._host.emit(Said(self.spec.name, key, value))
@@ -182,9 +185,7 @@ class Slot:
         asked = self._phase in (Phase.DRAINING, Phase.KILLING)
         self._process = None
         self._host.close_process(self.spec, process)
-        self._host.emit(
-            Exited(self.spec.name, process.pid, code, now - self._started, asked)
-        )
+        self._host.emit(Exited(self.spec.name, process.pid, code, now - self._started, asked))
         held = code in self.spec.hold_codes
         if held and not (self.leaving and self._next is None):
             # A successor does not know yet why this one must not run again, so it waits too.

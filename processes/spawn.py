@@ -20,9 +20,7 @@ from processes.parent import FD_VARIABLE, Parent
 from processes.spec import ProcessSpec
 
 PROBE_STARTING = 0.1  # s between probes until ready: what a start waits in vain at most
-PROBE_READY = (
-    1.0  # s between probes once ready: several within any sensible silence timeout
-)
+PROBE_READY = 1.0  # s between probes once ready: several within any sensible silence timeout
 LONGEST_LINE = 65_536  # bytes without a line's end; beyond that a child talks nonsense
 
 
@@ -87,9 +85,7 @@ class Child:
 
     def receive(self) -> list[str] | None:
         try:
-            data = self._socket.recv(
-                262_144
-            )  # more than the pipe holds: one call empties it
+            data = self._socket.recv(262_144)  # more than the pipe holds: one call empties it
         except BlockingIOError:
             return []
         except OSError:
@@ -107,10 +103,7 @@ class Child:
             if self._pidfd is None:
                 if popen.poll() is None:
                     return None
-            elif (
-                os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-                is None
-            ):
+            elif os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
                 return None
             # Before it is reaped its number cannot belong to anybody else.
             self._signal_group()
@@ -164,9 +157,7 @@ def _wait(popen: subprocess.Popen[bytes], end: socket.socket) -> None:
         popen.wait()
 
 
-def _probe(
-    probe: Callable[[], bool], end: socket.socket, closed: threading.Event
-) -> None:
+def _probe(probe: Callable[[], bool], end: socket.socket, closed: threading.Event) -> None:
     """Say over the pipe what a program that cannot do so itself would say."""
     speaker, ready = Parent(end), False
     with end:
