@@ -9,6 +9,7 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Callable
 
 FD_VARIABLE = "CERROJO_PARENT_FD"  # the number of the child's end of the pipe
 BEAT_INTERVAL = 0.5  # s; ten beats in the usual silence timeout
@@ -16,6 +17,8 @@ BEAT_INTERVAL = 0.5  # s; ten beats in the usual silence timeout
 
 class Parent:
     """The keeper of this process. No method ever blocks; any thread may call them."""
+
+    clock: Callable[[], float] = staticmethod(time.monotonic)
 
     def __init__(self, pipe: socket.socket | None) -> None:
         """Without a pipe, as when the program is run by hand, the methods do nothing."""
@@ -30,14 +33,14 @@ class Parent:
 
     def beat(self) -> None:
         """A sign of life, to be given wherever the work goes on; cheap when called often."""
-        now = time.monotonic()
+        now = self.clock()
         if now - self._beat_at >= BEAT_INTERVAL:
             self._beat_at = now
             self._send("beat")
 
     def say(self, key: str, value: str) -> None:
         """Tell the keeper something. The key is one word, the value one line."""
-        if not key or len(key.split()) != 1 or " " in key or "\n" in value:
+        if key.split() != [key] or "\n" in value:
             raise ValueError(f"say({key!r}, {value!r}): the key is one word, the value one line.")
         self._send(f"say {key} {value}")
 

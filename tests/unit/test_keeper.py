@@ -196,6 +196,7 @@ class FakeProcess:
 
 @pytest.fixture
 def world() -> World:
+    """A world with nothing in it yet."""
     return World()
 
 
@@ -590,6 +591,7 @@ names = st.sampled_from(NAMES)
 
 
 def living(machine: Histories) -> bool:
+    """Whether there is a process to which something could happen."""
     return any(process.code is None for process in machine.world.spawned)
 
 

@@ -1,0 +1,127 @@
+"""The child's end of the pipe to its keeper."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from processes.parent import FD_VARIABLE, Parent, parent
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[socket.socket, Parent]]:
+    """The keeper's end, and a parent that speaks into the other one."""
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    with ours, theirs:
+        yield ours, Parent(theirs)
+
+
+@pytest.fixture(autouse=True)
+def fresh() -> Iterator[None]:
+    """Each test reads the environment anew."""
+    parent.cache_clear()
+    yield
+    parent.cache_clear()
+
+
+def test_it_speaks_lines(pipe: tuple[socket.socket, Parent]) -> None:
+    """Each word to the keeper is one line."""
+    ours, speaker = pipe
+    speaker.ready()
+    speaker.beat()
+    speaker.say("port", "30 00")
+    assert ours.recv(4096) == b"ready\nbeat\nsay port 30 00\n"
+
+
+def test_beats_are_few(pipe: tuple[socket.socket, Parent], monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often it is called, a beat is sent every half second only."""
+    ours, speaker = pipe
+    now = 100.0
+    monkeypatch.setattr(speaker, "clock", lambda: now)
+    for _ in range(101):
+        speaker.beat()
+        now += 0.01
+    assert ours.recv(4096) == b"beat\n" * 3
+
+
+@pytest.mark.parametrize(("key", "value"), [("", "x"), ("a b", "x"), ("a", "x\ny"), ("a\n", "x")])
+def test_what_is_no_line_is_refused(
+    pipe: tuple[socket.socket, Parent], key: str, value: str
+) -> None:
+    """A key of several words or a value of several lines would be read as something else."""
+    with pytest.raises(ValueError, match="one word"):
+        pipe[1].say(key, value)
+
+
+def test_a_full_pipe_neither_blocks_nor_tears_lines(pipe: tuple[socket.socket, Parent]) -> None:
+    """A keeper that reads nothing costs lost lines, never half ones, and never a wait."""
+    ours, speaker = pipe
+    value = "x" * 5000
+    for _ in range(200):
+        speaker.say("key", value)
+    received = drain(ours)
+    speaker.say("last", "word")
+    received += drain(ours)
+    lines = received.decode().split("\n")
+    assert lines[-2:] == ["say last word", ""]
+    assert set(lines[:-2]) == {f"say key {value}"}
+    assert len(lines) < 200
+
+
+def drain(ours: socket.socket) -> bytes:
+    """All that has arrived."""
+    received = b""
+    try:
+        while True:
+            received += ours.recv(65536)
+    except BlockingIOError:
+        return received
+
+
+def test_a_dead_keeper_is_no_error(pipe: tuple[socket.socket, Parent]) -> None:
+    """Speaking to a keeper that has died does nothing."""
+    ours, speaker = pipe
+    ours.close()
+    speaker.ready()
+    speaker.say("key", "value")
+
+
+def test_by_hand_there_is_no_keeper(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the variable every method does nothing."""
+    monkeypatch.delenv(FD_VARIABLE, raising=False)
+    nobody = parent()
+    nobody.ready()
+    nobody.beat()
+    nobody.say("key", "value")
+    nobody.watch(0.0)
+
+
+def test_grandchildren_do_not_inherit_the_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The number leaves the environment, and the file is closed in what this process starts."""
+    ours, theirs = socket.socketpair()
+    number = theirs.detach()
+    os.set_inheritable(number, True)
+    monkeypatch.setenv(FD_VARIABLE, str(number))
+    with ours:
+        keeper = parent()
+        assert FD_VARIABLE not in os.environ
+        assert parent() is keeper
+        code = f"import os; os.fstat({number})"
+        grandchild = subprocess.run(
+            [sys.executable, "-c", code], close_fds=False, stderr=subprocess.PIPE, check=False
+        )
+        assert b"Bad file descriptor" in grandchild.stderr
+
+
+@pytest.mark.parametrize("number", ["9999", "seven"])
+def test_a_wrong_number_is_a_clear_error(monkeypatch: pytest.MonkeyPatch, number: str) -> None:
+    """A number that is no open socket is named, with the way out."""
+    monkeypatch.setenv(FD_VARIABLE, number)
+    with pytest.raises(RuntimeError, match=f"{FD_VARIABLE} is '{number}'.*unset it"):
+        parent()
