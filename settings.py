@@ -35,7 +35,10 @@ class Settings(BaseSettings):
         None, validation_alias="KAFKA_BOOTSTRAP_SERVERS", description="Kafka brokers, host:port,..."
     )
     data_dir: Path = Field(
-        Path(".cerrojo"), description="everything that `make up` keeps: data, logs, downloaded jars"
+        Path(".cerrojo"), description="everything that `make up` keeps: data, logs, downloads"
+    )
+    cache_dir: Path | None = Field(
+        None, description="downloaded jars, for several systems; else in the data directory"
     )
     kafka_port: int = Field(
         0, ge=0, le=65535, description="port of the Kafka that `make up` starts; 0 picks a free one"

@@ -1,0 +1,36 @@
+"""What has to be done before a server's first start, as a process of its own.
+
+As a process it can be stopped at any moment, whatever it waits for.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+from local.errors import LocalError
+from local.kafka import Kafka
+from local.parts import cache_dir
+from local.postgres import Postgres
+from local.progress import Progress
+from local.system import ERROR, PROGRESS
+from processes import parent
+from settings import Settings
+
+
+def run(server: str, settings: Settings) -> int:
+    """Prepare `kafka` or `postgres`; its exit code. What it does and why it fails is said."""
+    warnings.simplefilter("ignore")  # of the download's libraries, which a person cannot act on
+    keeper = parent()
+    keeper.watch(grace=1.0)
+    progress = Progress(lambda text: keeper.say(PROGRESS, text))
+    data_dir = settings.data_dir
+    try:
+        if server == "kafka":
+            Kafka(data_dir, cache_dir(settings, data_dir)).prepare(progress)
+        else:
+            Postgres(data_dir).prepare(progress)
+    except LocalError as error:
+        keeper.say(ERROR, " ".join(str(error).split()))
+        print(error)
+        return 1
+    return 0

@@ -1,0 +1,44 @@
+"""A real Kafka and a real Postgres for the whole test session."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from local.servers import Servers
+
+PROJECT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def cache_dir() -> Path:
+    """Where downloads are kept from one test run to the next."""
+    return PROJECT / ".cerrojo" / "cache"
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory, cache_dir: Path) -> Iterator[Servers]:
+    """One Kafka and one Postgres; do not stop or freeze them, others use them too."""
+    with Servers(tmp_path_factory.mktemp("servers"), cache_dir) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def kafka(servers: Servers) -> str:
+    """The session's Kafka, as `host:port`. Name topics after the test: it has no others."""
+    return servers.kafka_bootstrap_servers
+
+
+@pytest.fixture
+def database_url(servers: Servers) -> Iterator[str]:
+    """An empty database of this test's own, dropped afterwards."""
+    name = f"test_{secrets.token_hex(6)}"
+    with psycopg.connect(servers.database_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        yield servers.url(name)
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
