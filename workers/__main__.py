@@ -1,7 +1,8 @@
-"""`python -m workers`: supervise this host's partitions."""
+"""`python -m workers`: supervise this host's partitions; `python -m workers policy`: its policy."""
 
 from __future__ import annotations
 
+import argparse
 import sys
 
 import psycopg
@@ -12,22 +13,33 @@ from processes import parent, stop_signals
 from processes.log import configure
 from processes.metrics import directory, use_slot
 from processes.titles import title
+from workers import policy_command
 
 GRACE_SECONDS = 6.0
 """More than the workers' own, so that they are waited for when `make up` died."""
 
 
 def main() -> int:
-    """Run until SIGTERM; the exit code."""
-    title("workers")
+    """Carry out the command; the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m workers", description=__doc__)
+    commands = parser.add_subparsers(dest="command", metavar="[policy]")
+    policy_command.add_arguments(commands.add_parser("policy", help="show or change the policy"))
+    arguments = parser.parse_args()
     try:
         config = settings.load()
         configure(config.log_level)
+        if arguments.command == "policy":
+            print(policy_command.run(config, arguments))
+            return 0
         config.require_kafka()
         partitions = _partitions(config.require_database())
-    except settings.SettingsError as error:
+    except (settings.SettingsError, policy_command.PolicyCommandError) as error:
         print(error, file=sys.stderr)
         return 2
+    except psycopg.Error as error:
+        print(f"DATABASE_URL: the database failed: {error}", file=sys.stderr)
+        return 1
+    title("workers")
     with directory():
         use_slot("supervisor")
         return _run(config, partitions)

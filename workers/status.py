@@ -41,7 +41,7 @@ def serve(host: str, port: int, readiness: Callable[[], tuple[bool, str]]) -> Th
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, *_: object) -> None:
             """A scrape every few seconds is no news."""
 
     server = ThreadingHTTPServer((host, port), Handler)

@@ -36,7 +36,7 @@ log = structlog.get_logger()
 
 
 class Supervisor:
-    """Keeps a worker for each assigned partition; the first ``partitions`` of the topic are used."""
+    """Keeps a worker for each assigned partition among the first ``partitions`` of the topic."""
 
     def __init__(self, settings: Settings, partitions: int) -> None:
         self.keeper = Keeper(self._on_event)
