@@ -84,6 +84,12 @@ def test_a_log_made_anew_is_read_from_its_start(stored, end):
     assert "made anew" in found.alarm
 
 
+def test_a_log_made_anew_that_has_dropped_its_start_is_noticed_by_its_id():
+    """The record to compare with is gone, but the topic is another one."""
+    found = resume(progress(7), "t2", (20, 30), lambda offset: record(offset, life=1), decided(7))
+    assert (found.progress.next_offset, found.progress.generation) == (20, 2)
+
+
 def test_a_copied_log_is_the_same_log():
     """A topic with another id and the same records does not start again."""
     found = resume(progress(7), "t2", (0, 9), record, decided(7))
