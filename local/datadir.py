@@ -12,6 +12,7 @@ from local.errors import LocalError
 
 # They end a path for Postgres' clients and Kafka, and in Java's class path.
 UNUSABLE = ",:"
+LOG_BYTES = 10_000_000
 
 
 def create(path: Path) -> Path:
@@ -39,6 +40,16 @@ def create(path: Path) -> Path:
             "directory of yours."
         )
     return path
+
+
+def logs(path: Path) -> Path:
+    """The logs' directory; a log that has grown long becomes the old one, which is kept."""
+    folder = path / "logs"
+    folder.mkdir(exist_ok=True)
+    for log in folder.glob("*.log"):
+        if log.stat().st_size > LOG_BYTES:
+            log.replace(log.with_suffix(".log.old"))
+    return folder
 
 
 @contextlib.contextmanager

@@ -13,7 +13,6 @@ from local.errors import LocalError
 from local.parts import Addresses, server_parts
 from local.system import System
 from processes import leftovers
-from processes.keeper import ignore
 from settings import Settings
 
 GRACE = 3.0  # s for what a killed run left behind
@@ -40,8 +39,7 @@ class Servers:
             leftovers.stop_all(data_dir / "run", GRACE)
             settings = Settings(data_dir=data_dir, cache_dir=self._cache_dir)
             self._addresses = Addresses(settings, data_dir)
-            parts = server_parts(self._addresses)
-            self._system = System(parts, data_dir / "run", ignore)
+            self._system = System(data_dir / "run")
             self._asked: str | None = None
             self._up = threading.Event()
             self._thread = threading.Thread(target=self._run, name="servers")
@@ -96,7 +94,7 @@ class Servers:
 
     def _run(self) -> None:
         system = self._system
-        system.start()
+        system.start(server_parts(self._addresses))
         while not system.stopped:
             system.step(1.0)
             if system.complete or system.failure:

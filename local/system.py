@@ -18,6 +18,7 @@ from processes import (
     Ready,
     Said,
 )
+from processes.keeper import ignore
 
 ANY_CODE = frozenset(range(-64, 256))
 ERROR = "error"  # what a part says under this key is why it fails
@@ -43,16 +44,14 @@ class System:
     :meth:`step`, like the keeper.
     """
 
-    def __init__(
-        self, parts: Sequence[Part], records: Path, on_event: Callable[[Event], None]
-    ) -> None:
-        """Parts in the order of their start; they are stopped from the last to the first."""
+    def __init__(self, records: Path, on_event: Callable[[Event], None] = ignore) -> None:
+        """Note what runs in `records`, for a later run to find if this one is killed."""
         self.keeper = Keeper(self._heard, records)
         self.ready: set[str] = set()
         """The parts that are there."""
         self.failure: str | None = None
         """Why the system cannot be started: sentences for a person."""
-        self._parts = {part.spec.name: part for part in parts}
+        self._parts: dict[str, Part] = {}
         self._on_event = on_event
         self._log_starts: dict[str, int] = {}
         self._errors: dict[str, str] = {}
@@ -62,15 +61,19 @@ class System:
     @property
     def complete(self) -> bool:
         """Whether every part has been there."""
-        return self.ready == self._parts.keys()
+        return bool(self._parts) and self.ready == self._parts.keys()
 
     @property
     def stopped(self) -> bool:
         """Whether :meth:`stop` was called and nothing is left."""
         return self.keeper.stopped
 
-    def start(self) -> None:
-        """Start every part that needs nothing else."""
+    def start(self, parts: Sequence[Part]) -> None:
+        """Start parts, each as soon as what it needs is there.
+
+        In the order in which they are given; they are stopped from the last to the first.
+        """
+        self._parts = {part.spec.name: part for part in parts}
         self._start_possible()
 
     def step(self, timeout: float) -> None:

@@ -1,0 +1,192 @@
+"""What a person sees of `make up`."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping
+
+from psycopg.conninfo import conninfo_to_dict
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from local.parts import Addresses
+from local.system import PROGRESS
+from processes import (
+    BackingOff,
+    Event,
+    Exited,
+    Frozen,
+    Gone,
+    Killed,
+    NeverReady,
+    NotStarted,
+    Ready,
+    Said,
+    Started,
+    State,
+)
+from settings import Settings
+
+NEWS = "news"  # what a part says under this key is for a person to see
+PLAIN_SECONDS = 5.0  # between reports of progress where nobody looks at a terminal
+WAIT_WORTH_TELLING = 1.0  # s
+ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - nothing listens by this
+
+
+class Screen:
+    """One terminal: progress, then one screen, then only what dies, restarts and stops."""
+
+    def __init__(self) -> None:
+        """A screen with nothing on it."""
+        self._console = Console(highlight=False)
+        self._progress: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
+        self._told = 0.0
+        self._stopping = False
+        self._began = 0.0
+
+    def note(self, text: str) -> None:
+        """One line, with the time."""
+        line = f"{time.strftime('%H:%M:%S')} {text}"
+        self._console.print(line, markup=False, soft_wrap=True)
+
+    @contextlib.contextmanager
+    def starting(self) -> Iterator[None]:
+        """While parts are started, each has a line of its own."""
+        columns = (
+            SpinnerColumn(finished_text="[green]✓"),
+            TextColumn("{task.description}", markup=False),
+            TextColumn("{task.fields[status]}", markup=False, style="dim"),
+            TimeElapsedColumn(),
+        )
+        if not self._console.is_terminal:
+            yield
+            return
+        with Progress(*columns, console=self._console, transient=True) as self._progress:
+            yield
+        self._progress = None
+
+    def heard(self, event: Event) -> None:
+        """Show an event of a part."""
+        if self._progress is not None:
+            self._show(event, self._progress)
+        elif (text := self._sentence(event)) is not None:
+            self.note(text)
+
+    def up(
+        self,
+        settings: Settings,
+        addresses: Addresses,
+        states: Mapping[str, State],
+        seconds: float,
+    ) -> None:
+        """Everything is there: what runs where, and what to try."""
+        login = _url(settings.login_host, settings.login_port)
+        operator = _url(settings.operator_host, settings.operator_port)
+        workers = _url(settings.workers_host, settings.workers_port)
+        rows = [
+            ("gateway", f"{login}/login, {login}/register"),
+            ("", f"{operator} (console), {operator}/docs, {operator}/metrics"),
+            ("workers", f"{workers}/metrics"),
+            ("kafka", addresses.kafka_bootstrap_servers),
+            ("postgres", _without_password(addresses.database_url)),
+        ]
+        table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+        for name, where in rows:
+            state = states.get(name)
+            what = f"pid {state.pid}" if state else "not ours" if name else ""
+            table.add_row(name, what, where)
+        print_ = self._console.print
+        print_(f"\n[bold green]Cerrojo is up[/] after {seconds:.1f} s.\n")
+        print_(table, soft_wrap=True)
+        print_(f"\nData and downloads are in {addresses.data_dir}, logs in", markup=False, end=" ")
+        print_(f"{addresses.data_dir / 'logs'}.\n\nTry:\n", markup=False, soft_wrap=True)
+        for line in _curls(login, operator):
+            print_(line, markup=False, soft_wrap=True)
+        print_("\nCtrl-C stops everything. From here on you read only of what dies or restarts.\n")
+
+    def stopping(self, failure: str | None) -> None:
+        """Everything is going to be stopped, because of a failure if there is one."""
+        self._stopping = True
+        self._began = time.monotonic()
+        if failure:
+            self._console.print(failure, markup=False, soft_wrap=True, style="red")
+        self.note("stopping")
+
+    def stopped(self) -> None:
+        """Nothing is left."""
+        self.note(f"all is stopped after {time.monotonic() - self._began:.1f} s")
+
+    def _show(self, event: Event, progress: Progress) -> None:
+        if isinstance(event, Started) and event.name not in self._tasks:
+            self._tasks[event.name] = progress.add_task(event.name, total=1, status="starting")
+        task = self._tasks.get(event.name)
+        if task is None:
+            return
+        if isinstance(event, Said) and event.key == PROGRESS:
+            progress.update(task, status=event.value)
+        elif isinstance(event, Ready):
+            progress.update(task, completed=1, status="ready")
+        elif isinstance(event, Exited):
+            progress.update(task, completed=1, status="done" if event.code == 0 else "failed")
+
+    def _sentence(self, event: Event) -> str | None:
+        """What is to be said of an event, if anything."""
+        name = event.name
+        if isinstance(event, Said):
+            return f"{name}: {event.value}" if event.key == NEWS or self._due(event) else None
+        if isinstance(event, Ready):
+            return f"{name} is ready after {event.seconds:.1f} s (pid {event.pid})"
+        if isinstance(event, Killed):
+            return f"{name} did not finish within {event.seconds:.1f} s and is killed"
+        if isinstance(event, Gone):
+            return f"{name} has stopped" if self._stopping else f"{name}: done"
+        if self._stopping:
+            return None
+        if isinstance(event, Exited) and (event.code or not event.asked):
+            return f"{name} (pid {event.pid}) ended with {_how(event.code)}"
+        if isinstance(event, Frozen):
+            return f"{name} has not answered for {event.seconds:.0f} s: killed, started again"
+        if isinstance(event, NeverReady):
+            return f"{name} was not ready after {event.seconds:.0f} s: killed, started again"
+        if isinstance(event, NotStarted):
+            return f"{name} could not be started: {event.reason}"
+        if isinstance(event, BackingOff) and event.seconds >= WAIT_WORTH_TELLING:
+            return f"{name} is started again in {event.seconds:.0f} s"
+        return None
+
+    def _due(self, event: Said) -> bool:
+        now = time.monotonic()
+        if event.key != PROGRESS or now - self._told < PLAIN_SECONDS:
+            return False
+        self._told = now
+        return True
+
+
+def _how(code: int) -> str:
+    return f"exit code {code}" if code >= 0 else f"signal {-code}"
+
+
+def _url(host: str, port: int) -> str:
+    host = ANY_ADDRESS.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _without_password(database_url: str) -> str:
+    parts = conninfo_to_dict(database_url)
+    if "passfile" in parts and "password" not in parts:
+        return f"psql '{database_url}'"
+    return f"{parts.get('host', 'localhost')}, database {parts.get('dbname', '')}"
+
+
+def _curls(login: str, operator: str) -> list[str]:
+    right, wrong = ('{"user":"ana","pass":"correct horse"}', '{"user":"ana","pass":"not this one"}')
+    post = "curl -i -H 'Content-Type: application/json' -d"
+    return [
+        f"  {post} '{right}' {login}/register",
+        f"  {post} '{right}' {login}/login",
+        f"  {post} '{wrong}' {login}/login    # five times, and a sixth",
+        f"  curl -i {operator}/blocked",
+    ]
