@@ -1,0 +1,1 @@
+"""HTTP in, verdict out: the login port, the operator port, and what they need."""

@@ -1,0 +1,64 @@
+"""From a request's body to a user and a password."""
+
+from __future__ import annotations
+
+import msgspec
+from quart import Request
+from werkzeug.exceptions import RequestEntityTooLarge, RequestTimeout
+
+from gateway import profiles
+from gateway.errors import BadRequestError, NotJsonError, SlowBodyError, TooLargeError
+
+BODY_MAX = 16_384  # bytes
+BODY_SECONDS = 3.0  # for the whole body to arrive
+
+
+class Credentials(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who says that they are whom."""
+
+    user: str
+    pass_: str = msgspec.field(name="pass")
+
+    def __repr__(self) -> str:
+        """For whoever logs it by mistake."""
+        return f"Credentials(user={self.user!r})"
+
+
+_decoder = msgspec.json.Decoder(Credentials)
+
+
+async def read_credentials(request: Request) -> Credentials:
+    """The credentials in this request, or the BadRequestError that says what is wrong."""
+    if request.mimetype != "application/json":
+        raise NotJsonError("The Content-Type must be application/json")
+    try:
+        body = await request.get_data(cache=False)
+    except RequestEntityTooLarge:
+        raise TooLargeError(f"The body must have at most {BODY_MAX} bytes") from None
+    except RequestTimeout:
+        raise SlowBodyError(f"The body must arrive within {BODY_SECONDS:g} seconds") from None
+    assert isinstance(body, bytes)
+    return parse(body)
+
+
+def parse(body: bytes) -> Credentials:
+    """The credentials in this JSON text in their one form, or BadRequestError."""
+    try:
+        found = _decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise BadRequestError(_explain(str(error))) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise BadRequestError("The body is not JSON in UTF-8") from None
+    return Credentials(profiles.username(found.user), profiles.password(found.pass_))
+
+
+def _explain(message: str) -> str:
+    """What msgspec says about types, in a sentence; unlike its own it names no foreign field."""
+    if "unknown field" in message:
+        return 'The body has a field besides "user" and "pass"'
+    for field in ("user", "pass"):
+        if f"missing required field `{field}`" in message:
+            return f'The body has no "{field}"'
+        if f"$.{field}" in message:
+            return f"{field} must be a string"
+    return 'The body must be an object with "user" and "pass"'

@@ -1,0 +1,66 @@
+"""Argon2id in a bounded number of threads; the only expensive thing in a login."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
+
+from gateway import metrics
+from settings import Settings
+
+T = TypeVar("T")
+
+
+class BadHashError(Exception):
+    """A stored hash is none; somebody else wrote it."""
+
+
+class Hasher:
+    """Makes and checks hashes. A hash keeps its own parameters, new ones get the settings'."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._argon2 = PasswordHasher(
+            time_cost=settings.argon2_time_cost,
+            memory_cost=settings.argon2_memory_kib,
+            parallelism=settings.argon2_parallelism,
+        )
+        self._threads = ThreadPoolExecutor(settings.hash_threads, thread_name_prefix="hash")
+        self._nobodys = self._argon2.hash(os.urandom(16))
+
+    async def verify(self, stored: str | None, password: str) -> bool:
+        """Whether the password is this one. Costs the same where there is no account (None).
+
+        Raises BadHashError.
+        """
+        return await self._run(lambda: self._verify(stored or self._nobodys, password))
+
+    async def hash(self, password: str) -> str:
+        """A new hash of this password."""
+        return await self._run(lambda: self._argon2.hash(password))
+
+    def close(self) -> None:
+        """Start nothing any more."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        metrics.HASHES_IN_FLIGHT.inc()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(
+                self._threads, metrics.HASH_SECONDS.time()(work)
+            )
+        finally:
+            metrics.HASHES_IN_FLIGHT.dec()
+
+    def _verify(self, stored: str, password: str) -> bool:
+        try:
+            return self._argon2.verify(stored, password)
+        except VerifyMismatchError:
+            return False
+        except (VerificationError, InvalidHashError) as error:
+            raise BadHashError(str(error)) from None

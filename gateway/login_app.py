@@ -1,0 +1,16 @@
+"""The login port."""
+
+from __future__ import annotations
+
+from gateway.app import GatewayApp
+from gateway.resources import health, login, register
+from gateway.services import LoginServices
+
+
+def login_app(services: LoginServices) -> GatewayApp:
+    """The application with POST /login and /register."""
+    app = GatewayApp("login", services)
+    app.register_blueprint(login.blueprint)
+    app.register_blueprint(register.blueprint)
+    app.register_blueprint(health.alive)
+    return app

@@ -1,0 +1,69 @@
+"""Every metric of the gateway, named once. No label ever holds a username."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+
+
+def _gauge(name: str, meaning: str, labels: tuple[str, ...] = ()) -> Gauge:
+    """A gauge whose values in all living processes are added up."""
+    return Gauge(name, meaning, labels, multiprocess_mode="livesum")
+
+
+LOGINS = Counter(
+    "cerrojo_logins",
+    "Logins by their answer: accepted 200, wrong 401, blocked 429, final 403, invalid 4xx, "
+    "overloaded and unavailable 503",
+    ("result",),
+)
+REGISTRATIONS = Counter(
+    "cerrojo_registrations",
+    "Registrations by their answer: created 201, taken 409, invalid 4xx, overloaded and "
+    "unavailable 503",
+    ("result",),
+)
+LOGIN_SECONDS = Histogram(
+    "cerrojo_login_seconds",
+    "From the request to the answer of a login, whatever it is",
+    buckets=_SECONDS,
+)
+VERDICT_SECONDS = Histogram(
+    "cerrojo_verdict_seconds",
+    "From writing a request to the log to hearing its verdict",
+    buckets=_SECONDS,
+)
+HASH_SECONDS = Histogram(
+    "cerrojo_hash_seconds",
+    "What one Argon2id hash takes, without the wait for a thread",
+    buckets=_SECONDS,
+)
+HASHES_IN_FLIGHT = _gauge("cerrojo_hashes_in_flight", "Hashes that run or wait for a thread")
+LOGINS_WAITING = _gauge("cerrojo_logins_waiting", "Requests that wait for their turn to hash")
+VIEW_BLOCKS = Gauge(
+    "cerrojo_view_blocks",
+    "Blocks that the gateway knows of; the largest number of any process, as all should agree",
+    multiprocess_mode="livemax",
+)
+VIEW_PARTITIONS_FRESH = Gauge(
+    "cerrojo_view_partitions_fresh",
+    "Partitions with a fresh heartbeat; the smallest number of any process",
+    multiprocess_mode="livemin",
+)
+PRODUCER_QUEUE = _gauge("cerrojo_producer_queue", "Messages that no broker has acknowledged yet")
+POOL_CONNECTIONS = _gauge(
+    "cerrojo_pool_connections", "Connections to Postgres: idle or used", ("state",)
+)
+POOL_WAITING = _gauge("cerrojo_pool_waiting", "Requests that wait for a connection to Postgres")
+UNDECODABLE = Counter(
+    "cerrojo_undecodable",
+    "Records on verdicts and blocks that could not be read and were ignored",
+    ("topic",),
+)
+PROCESS_RESTARTS = Counter(
+    "cerrojo_process_restarts",
+    "Processes that were started again after they died or froze",
+    ("role",),
+)
+PROCESSES = _gauge("cerrojo_processes", "Kept processes: ready or other", ("state",))

@@ -1,0 +1,100 @@
+"""Logging in."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import cast
+
+import structlog
+from psycopg import AsyncConnection
+from quart import Blueprint, Response, request
+from quart_schema import document_request, document_response
+
+from events.messages import Attempt, Decision, Verdict
+from gateway import answers, metrics
+from gateway.accounts import select_password_hash
+from gateway.app import gone, services
+from gateway.credentials import Credentials, read_credentials
+from gateway.errors import ApiError, UnavailableError, WrongPasswordError
+from gateway.hashing import BadHashError
+from gateway.schemas import Error, Success
+from gateway.services import LoginServices, blocked
+from gateway.times import now_ms
+
+log = structlog.get_logger()
+
+blueprint = Blueprint("login", __name__)
+
+_SUCCESS = answers.encode({"success": True})
+
+
+@blueprint.post("/login")
+@document_request(Credentials)
+@document_response(Success, 200)
+@document_response(Error, 401)
+async def login() -> Response:
+    """Log in: the gateway checks the password, and the log decides what that means.
+
+    A password outside of the limits for passwords is a malformed request (400) and does
+    not count: no account can have it.
+    """
+    started = time.monotonic()
+    here = cast(LoginServices, services())
+    result = "unavailable"
+    try:
+        credentials = await read_credentials(request)
+        await _decide(here, credentials, started + here.settings.deadline_seconds, gone())
+        result = "accepted"
+    except ApiError as error:
+        result = error.result
+        raise
+    finally:
+        if result:
+            metrics.LOGINS.labels(result).inc()
+        metrics.LOGIN_SECONDS.observe(time.monotonic() - started)
+    return answers.answer(200, _SUCCESS)
+
+
+async def _decide(
+    here: LoginServices, credentials: Credentials, due: float, gone: asyncio.Future[None]
+) -> None:
+    """Return if the log accepts; any other outcome is an ApiError."""
+    user = credentials.user
+    here.refuse_what_is_blocked(user)
+    async with here.admission.turn(user, due - time.monotonic(), gone):
+        partition = here.refuse_what_is_blocked(user)  # others' guesses may have blocked it
+        right = await _check(here, credentials, due)
+        verdict = await here.journal.ask(
+            user,
+            partition,
+            due - time.monotonic(),
+            lambda id_, reply: Attempt(id_, reply, user, right),
+        )
+    _conclude(verdict, right)
+
+
+async def _check(here: LoginServices, credentials: Credentials, due: float) -> bool:
+    """Whether the password is the account's; as slow where there is no such account."""
+
+    async def query(connection: AsyncConnection) -> str | None:
+        return await select_password_hash(connection, credentials.user)
+
+    stored = await here.database.run(query, due - time.monotonic())
+    try:
+        return await here.hasher.verify(stored, credentials.pass_)
+    except BadHashError as error:
+        log.error("An account's password hash cannot be used", reason=str(error))
+        raise UnavailableError("This account cannot be checked now") from None
+
+
+def _conclude(verdict: Verdict, right: bool) -> None:
+    """A verdict can only take away: it takes both to get in."""
+    if verdict.decision == Decision.BLOCKED:
+        raise blocked(verdict.until_ms, now_ms())
+    if verdict.decision == Decision.ACCEPTED and right:
+        return
+    if verdict.decision == Decision.REJECTED and not right:
+        raise WrongPasswordError
+    log.error("A verdict contradicts its attempt", decision=verdict.decision, right=right)
+    raise UnavailableError("The verdict makes no sense; try again later")

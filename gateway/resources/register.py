@@ -1,0 +1,73 @@
+"""Making an account."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import cast
+
+from psycopg import AsyncConnection
+from quart import Blueprint, Response, request
+from quart_schema import document_request, document_response
+
+from events.messages import Decision, Registered
+from gateway import answers, metrics
+from gateway.accounts import insert_account
+from gateway.app import gone, services
+from gateway.credentials import Credentials, read_credentials
+from gateway.errors import ApiError, TakenError, UnavailableError
+from gateway.schemas import Error, Success
+from gateway.services import LoginServices
+
+blueprint = Blueprint("register", __name__)
+
+_SUCCESS = answers.encode({"success": True})
+
+
+@blueprint.post("/register")
+@document_request(Credentials)
+@document_response(Success, 201)
+@document_response(Error, 409)
+async def register() -> Response:
+    """Make an account. What strangers did to its name before is forgotten."""
+    here = cast(LoginServices, services())
+    due = time.monotonic() + here.settings.deadline_seconds
+    result = "unavailable"
+    try:
+        credentials = await read_credentials(request)
+        await _create(here, credentials, due, gone())
+        result = "created"
+    except ApiError as error:
+        result = error.result
+        raise
+    finally:
+        if result:
+            metrics.REGISTRATIONS.labels(result).inc()
+    return answers.answer(201, _SUCCESS)
+
+
+async def _create(
+    here: LoginServices, credentials: Credentials, due: float, gone: asyncio.Future[None]
+) -> None:
+    user = credentials.user
+    here.living_partition(user)
+    async with here.admission.turn(user, due - time.monotonic(), gone):
+        password_hash = await here.hasher.hash(credentials.pass_)
+
+        async def insert_and_tell(connection: AsyncConnection) -> None:
+            # Nobody else sees the account before the log has forgotten the name's past. If the
+            # log does not say so in time, the transaction ends with nothing done.
+            async with connection.transaction():
+                if not await insert_account(connection, user, password_hash):
+                    raise TakenError("This user exists already")
+                verdict = await here.journal.ask(
+                    user,
+                    here.living_partition(user),
+                    due - time.monotonic(),
+                    lambda id_, reply: Registered(id_, reply, user),
+                )
+                if verdict.decision != Decision.ACCEPTED:
+                    raise UnavailableError("The log did not accept it; try again later")
+
+        async with here.registering:
+            await here.database.run(insert_and_tell, due - time.monotonic())

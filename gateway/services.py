@@ -1,0 +1,109 @@
+"""What the resources of one process work with, made after its start and closed at its end."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+
+from events.messages import FOREVER
+from events.topics import partition_of
+from gateway import metrics
+from gateway.admission import Admission
+from gateway.database import Database
+from gateway.errors import BlockedError, BlockedForGoodError, UnavailableError
+from gateway.hashing import Hasher
+from gateway.journal import Journal
+from gateway.news import News
+from gateway.times import now_ms
+from gateway.view import FRESH, View
+from settings import Settings
+
+
+class Services:
+    """Of every gateway process. Made inside the event loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.view = View()
+        self.news = News(settings, self.view)
+        self.journal = Journal(settings)
+        self.database = Database(settings)
+
+    async def start(self) -> None:
+        """Begin to connect; returns at once, and until :meth:`loaded` most answers are 503."""
+        self.journal.start()
+        self.news.start()
+        await self.database.open()
+
+    async def loaded(self) -> None:
+        """Return when this process can give every answer that any other could."""
+        await self.journal.ready
+        await self.news.ready
+        due = time.monotonic() + FRESH  # a partition that is silent for longer has no worker
+        while self.view.silent(time.monotonic()) and time.monotonic() < due:
+            await asyncio.sleep(0.05)  # half a second, once in a process's life
+
+    def observe(self) -> None:
+        """Bring the metrics up to date and forget what is over; to be called now and then."""
+        now = time.monotonic()
+        self.view.prune(now_ms())
+        metrics.VIEW_BLOCKS.set(len(self.view))
+        metrics.VIEW_PARTITIONS_FRESH.set(self.view.partitions - len(self.view.silent(now)))
+        self.database.observe()
+        self.journal.observe()
+
+    async def close(self) -> None:
+        """Close everything; within two seconds or so."""
+        await asyncio.gather(self.journal.close(), self.news.close(), self.database.close())
+
+    def living_partition(self, user: str) -> int:
+        """The partition of this account, or UnavailableError where no worker is known to live."""
+        if not self.view.partitions:
+            raise UnavailableError("This gateway is still loading; try again later")
+        partition = partition_of(user, self.view.partitions)
+        if not self.view.fresh(partition, time.monotonic()):
+            raise UnavailableError("Nobody can decide about this account now; try again later")
+        return partition
+
+
+class LoginServices(Services):
+    """Of a process that serves the login port."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self.hasher = Hasher(settings)
+        self.admission = Admission(
+            settings.checks_per_user,
+            settings.checks_in_flight,
+            settings.waiting_per_user,
+            settings.waiting,
+        )
+        # A registration holds a connection while it waits for its verdict; logins need some, too.
+        self.registering = asyncio.Semaphore(max(1, settings.database_connections // 2))
+
+    def refuse_what_is_blocked(self, user: str) -> int:
+        """The account's partition; BlockedError and its like where it is known to be blocked."""
+        partition = self.living_partition(user)
+        now = now_ms()
+        until_ms = self.view.blocked_until(user, now)
+        if until_ms:
+            raise blocked(until_ms, now)
+        return partition
+
+    def observe(self) -> None:
+        """Bring the metrics up to date."""
+        super().observe()
+        metrics.LOGINS_WAITING.set(self.admission.waiting)
+
+    async def close(self) -> None:
+        """Close everything."""
+        self.hasher.close()
+        await super().close()
+
+
+def blocked(until_ms: int, now: int) -> BlockedError | BlockedForGoodError:
+    """The error that says until when an account is blocked."""
+    if until_ms == FOREVER:
+        return BlockedForGoodError()
+    return BlockedError(max(1, math.ceil((until_ms - now) / 1000)))

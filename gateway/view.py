@@ -1,0 +1,163 @@
+"""Who is blocked, as far as the news has come; and which partitions are alive.
+
+No clock and no I/O in here: times are passed in, `now` on the monotonic clock in
+seconds and `now_ms` in milliseconds since 1970.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from events.messages import FOREVER, Blocked, BlocksMessage, Heartbeat
+from events.positions import Position
+
+FRESH = 2.0
+"""Seconds for which a heartbeat is a sign of life; four are sent in that time."""
+
+NEARLY_OVER_MS = 1000
+"""A block that ends this soon is for the log to judge, whose clock is the one that counts."""
+
+_MINUTE_MS = 60_000
+
+
+class Progress(NamedTuple):
+    """How far a partition was when a snapshot was taken."""
+
+    epoch: int
+    floor: Position
+    """What happened before it is in the snapshot."""
+
+
+class Block(NamedTuple):
+    """An account's block, and the position in its partition's history that set it."""
+
+    position: Position
+    until_ms: int
+
+
+@dataclass
+class Snapshot:
+    """What Postgres knew at one moment."""
+
+    partitions: int
+    progress: dict[int, Progress]
+    blocks: dict[str, Block]
+
+
+_BEGINNING = Position(0, 0)
+
+
+@dataclass
+class _Partition:
+    epoch: int = 0
+    floor: Position = _BEGINNING
+    heard: float = float("-inf")
+
+
+class View:
+    """The blocks that this process knows of. It is not the truth, but seldom behind it."""
+
+    def __init__(self) -> None:
+        self._partitions: list[_Partition] = []
+        self._blocks: dict[str, Block] = {}
+        # What was lifted, until no older news of it can come any more.
+        self._lifted: list[deque[tuple[Position, str]]] = []
+        self._tombstones = 0
+        self._ends: dict[int, list[str]] = {}  # by the minute in which a block ends
+
+    @property
+    def partitions(self) -> int:
+        """How many there are; 0 before anything was loaded."""
+        return len(self._partitions)
+
+    def __len__(self) -> int:
+        """How many blocks it knows of."""
+        return len(self._blocks) - self._tombstones
+
+    def load(self, snapshot: Snapshot) -> None:
+        """Start anew from a snapshot. Signs of life that were heard before still count."""
+        heard = [partition.heard for partition in self._partitions]
+        self._partitions = [_Partition() for _ in range(snapshot.partitions)]
+        for number, (epoch, floor) in snapshot.progress.items():
+            if number < snapshot.partitions:
+                self._partitions[number].epoch = epoch
+                self._partitions[number].floor = floor
+        if len(heard) == snapshot.partitions:
+            for partition, at in zip(self._partitions, heard, strict=True):
+                partition.heard = at
+        self._blocks = snapshot.blocks
+        self._lifted = [deque() for _ in range(snapshot.partitions)]
+        self._tombstones = 0
+        self._ends = {}
+        for user, block in self._blocks.items():
+            self._note_end(user, block.until_ms)
+
+    def apply(self, news: Iterable[BlocksMessage], now: float) -> None:
+        """Take in what was heard at `now`; what is older than what is known changes nothing."""
+        for item in news:
+            if not 0 <= item.partition < len(self._partitions):
+                continue
+            if isinstance(item, Heartbeat):
+                self._hear(item, now)
+            else:
+                until_ms = item.until_ms if isinstance(item, Blocked) else 0
+                self._change(item.partition, item.user, Block(item.position, until_ms))
+
+    def blocked_until(self, user: str, now_ms: int) -> int:
+        """When the account's block ends (FOREVER: by an operator); 0 where the log may decide."""
+        block = self._blocks.get(user)
+        if block is None or block.until_ms <= now_ms + NEARLY_OVER_MS:
+            return 0
+        return block.until_ms
+
+    def fresh(self, partition: int, now: float) -> bool:
+        """Whether this partition's worker is known to live."""
+        return partition < len(self._partitions) and (
+            now - self._partitions[partition].heard <= FRESH
+        )
+
+    def silent(self, now: float) -> list[int]:
+        """The partitions that nothing was heard of lately."""
+        return [number for number in range(self.partitions) if not self.fresh(number, now)]
+
+    def prune(self, now_ms: int) -> None:
+        """Forget the blocks that are over."""
+        for minute in [minute for minute in self._ends if (minute + 1) * _MINUTE_MS <= now_ms]:
+            for user in self._ends.pop(minute):
+                block = self._blocks.get(user)
+                if block is not None and 0 < block.until_ms <= now_ms:
+                    del self._blocks[user]
+
+    def _hear(self, heartbeat: Heartbeat, now: float) -> None:
+        partition = self._partitions[heartbeat.partition]
+        if heartbeat.epoch < partition.epoch:
+            return  # its sender has a successor and does not know it yet
+        partition.epoch = heartbeat.epoch
+        partition.heard = now
+        partition.floor = max(partition.floor, heartbeat.position)
+        lifted = self._lifted[heartbeat.partition]
+        while lifted and lifted[0][0] < partition.floor:
+            position, user = lifted.popleft()
+            if self._blocks.get(user) == (position, 0):
+                del self._blocks[user]
+                self._tombstones -= 1
+
+    def _change(self, partition: int, user: str, block: Block) -> None:
+        known = self._blocks.get(user)
+        if block.position < self._partitions[partition].floor:
+            return  # a repetition, or a zombie's
+        if known is not None and block.position <= known.position:
+            return
+        self._blocks[user] = block
+        self._tombstones += (not block.until_ms) - (known is not None and not known.until_ms)
+        if block.until_ms:
+            self._note_end(user, block.until_ms)
+        else:
+            self._lifted[partition].append((block.position, user))
+
+    def _note_end(self, user: str, until_ms: int) -> None:
+        if until_ms != FOREVER:
+            self._ends.setdefault(until_ms // _MINUTE_MS, []).append(user)

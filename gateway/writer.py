@@ -1,0 +1,112 @@
+"""Writes to `attempts`: one producer, its poll thread, and its replacement when it is fatal."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from events.topics import ATTEMPTS
+from gateway.errors import OverloadedError, UnavailableError
+from gateway.kafka import client_config
+from gateway.logs import Sparse
+from settings import Settings
+
+log = structlog.get_logger()
+
+QUEUE = 10_000
+"""Messages that may wait for a broker; far more than there can be requests in flight."""
+
+POLL = 0.2  # seconds
+
+
+class Writer:
+    """Puts records into the log; all methods return at once."""
+
+    def __init__(self, settings: Settings, on_replaced: Callable[[], None]) -> None:
+        """`on_replaced` is called, in another thread, when what was written may be lost."""
+        self._settings = settings
+        self._on_replaced = on_replaced
+        self._fatal = threading.Event()
+        self._stopping = threading.Event()
+        self._log = Sparse()
+        self._producer = self._build()
+        self._thread = threading.Thread(target=self._poll, name="writer", daemon=True)
+
+    def start(self) -> None:
+        """Begin to hand out acknowledgements."""
+        self._thread.start()
+
+    def write(
+        self, partition: int, key: str, value: bytes, on_failure: Callable[[str], None]
+    ) -> None:
+        """Write a record; `on_failure` hears, in another thread, why it was not written.
+
+        Raises OverloadedError or UnavailableError where it cannot even be tried.
+        """
+
+        def delivered(error: KafkaError | None, message: Message) -> None:
+            if error is not None:
+                on_failure(error.str())
+
+        try:
+            self._producer.produce(
+                ATTEMPTS, value, key.encode(), partition=partition, on_delivery=delivered
+            )
+        except BufferError:
+            raise OverloadedError("Too much waits for Kafka; try again later") from None
+        except KafkaException as error:
+            self._note(error.args[0])
+            raise UnavailableError("Kafka is not available; try again later") from error
+
+    def __len__(self) -> int:
+        """How many records no broker has acknowledged yet."""
+        return len(self._producer)
+
+    def reach(self, seconds: float) -> None:
+        """Ask a broker anything; KafkaException where none answers in time. Blocks."""
+        self._producer.list_topics(ATTEMPTS, timeout=seconds)
+
+    def close(self, seconds: float) -> None:
+        """Write what waits, as far as this time allows, and stop."""
+        self._producer.flush(seconds)
+        self._stopping.set()
+        self._thread.join(2 * POLL)
+
+    def _build(self) -> Producer:
+        # Nothing may be written after its request was answered with 503, if possible.
+        delivery = max(100, int(self._settings.deadline_seconds * 900))
+        return Producer(
+            {
+                **client_config(self._settings),
+                "acks": "all",
+                "enable.idempotence": True,
+                "linger.ms": 0.5,
+                "delivery.timeout.ms": delivery,
+                "queue.buffering.max.messages": QUEUE,
+                "error_cb": self._note,
+            }
+        )
+
+    def _note(self, error: KafkaError) -> None:
+        if error.fatal() or error.code() == KafkaError._FATAL:
+            self._fatal.set()
+        self._log.warning("Kafka's producer reports", reason=error.str())
+
+    def _poll(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._producer.poll(POLL)
+            except KafkaException as error:
+                self._note(error.args[0])
+            if self._fatal.is_set():
+                self._replace()
+
+    def _replace(self) -> None:
+        log.error("Kafka's producer is of no use any more and is replaced by a new one")
+        old, self._producer = self._producer, self._build()
+        self._fatal.clear()
+        self._on_replaced()
+        old.purge()
