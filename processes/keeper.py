@@ -185,7 +185,8 @@ class Keeper:
         self._selector.unregister(process.death)
         process.close()
         if self._records is not None:
-            leftovers.path(self._records, spec.name).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # a later run sees that its process is dead
+                leftovers.path(self._records, spec.name).unlink()
 
     def forget(self, name: str) -> None:
         """Free the name of a removed process."""

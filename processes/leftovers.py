@@ -13,10 +13,17 @@ import select
 import signal
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 LOOK_AGAIN = 0.05  # s between looks at a session whose processes cannot be waited for
+
+KILL_PATIENCE = 10.0  # s; a big process may need a while to give its memory back
+
+
+class LeftoverError(Exception):
+    """Something of an earlier run cannot be stopped."""
 
 
 def path(records: Path, name: str) -> Path:
@@ -35,14 +42,17 @@ def record(file: Path, pid: int) -> None:
 def stop_all(records: Path, grace: float) -> list[str]:
     """Stop what the records of a directory name; returns the names of what was stopped."""
     files = sorted(records.glob("*.pid")) if records.is_dir() else []
-    return [file.stem for file in files if stop(file, grace)]
+    with ThreadPoolExecutor(max(1, len(files))) as pool:  # the grace is over for all at once
+        stopped = list(pool.map(lambda file: stop(file, grace), files))
+    return [unquote(file.stem) for file, was in zip(files, stopped, strict=True) if was]
 
 
 def stop(file: Path, grace: float) -> bool:
     """Stop the recorded session if it is still the same one, and remove the record.
 
     SIGTERM to the leader, or to all if it is dead; SIGKILL to all after `grace`
-    seconds. Returns, when all are gone, whether there was something to stop.
+    seconds. Returns, when all are gone, whether there was something to stop. Raises
+    LeftoverError where something survives even that.
     """
     try:
         number, start, boot = file.read_text().splitlines()
@@ -56,10 +66,16 @@ def stop(file: Path, grace: float) -> bool:
     for member in [pid] if pid in members else members:
         _signal(member, signal.SIGTERM)
     left = _wait(pid, start, members, time.monotonic() + grace)
+    killed = time.monotonic()
     while left:
         for member in left:
             _signal(member, signal.SIGKILL)
         left = _wait(pid, start, left, time.monotonic() + 1.0)
+        if left and time.monotonic() - killed > KILL_PATIENCE:
+            raise LeftoverError(
+                f"Process {left[0]}, which an earlier run left behind ({file}), survives SIGKILL: "
+                "it hangs in the kernel, mostly on a disk. It has to go before a new start."
+            )
     file.unlink(missing_ok=True)
     return bool(members)
 

@@ -23,7 +23,7 @@ class Parent:
     def __init__(self, pipe: socket.socket | None) -> None:
         """Without a pipe, as when the program is run by hand, the methods do nothing."""
         self._pipe = pipe
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may speak in the middle of a word
         self._unsent = b""
         self._beat_at = float("-inf")
 

@@ -57,18 +57,26 @@ class Child:
 
     def __init__(self, spec: ProcessSpec) -> None:
         """Start it, or raise OSError."""
-        self._socket, childs_end = socket.socketpair()
-        self._socket.setblocking(False)
         self._rest = b""
         self._closed = threading.Event()
-        try:
+        with contextlib.ExitStack() as undo:
+            self._socket, childs_end = socket.socketpair()
+            undo.callback(self._socket.close)
+            undo.callback(childs_end.close)
+            self._socket.setblocking(False)
             self._popen = _popen(spec, childs_end.fileno())
-        except BaseException:
-            self._socket.close()
-            childs_end.close()
-            raise
-        self.pid = self._popen.pid
-        self.pipe = self._socket.fileno()
+            self.pid = self._popen.pid
+            undo.callback(self._popen.wait)
+            undo.callback(self._signal_group)
+            self.pipe = self._socket.fileno()
+            self._listen_for_death()
+            if spec.probe is None:
+                childs_end.close()
+            else:
+                _thread(_probe, spec.probe, childs_end, self._closed)
+            undo.pop_all()  # nothing went wrong
+
+    def _listen_for_death(self) -> None:
         self._pidfd: int | None = None
         self._waiter: socket.socket | None = None
         try:
@@ -76,12 +84,7 @@ class Child:
         except (AttributeError, OSError):  # not Linux, or an old one
             self._waiter, end = socket.socketpair()
             self.death = self._waiter.fileno()
-            threading.Thread(target=_wait, args=(self._popen, end), daemon=True).start()
-        if spec.probe is None:
-            childs_end.close()
-        else:
-            arguments = (spec.probe, childs_end, self._closed)
-            threading.Thread(target=_probe, args=arguments, daemon=True).start()
+            _thread(_wait, self._popen, end)
 
     def receive(self) -> list[str] | None:
         try:
@@ -150,6 +153,13 @@ def _popen(spec: ProcessSpec, fd: int) -> subprocess.Popen[bytes]:
             pass_fds=(fd, *spec.pass_fds),
             start_new_session=True,
         )
+
+
+def _thread(target: Callable[..., None], *arguments: object) -> None:
+    try:
+        threading.Thread(target=target, args=arguments, daemon=True).start()
+    except RuntimeError as error:  # too many threads: as passing a trouble as too many files
+        raise OSError(str(error)) from error
 
 
 def _wait(popen: subprocess.Popen[bytes], end: socket.socket) -> None:

@@ -125,3 +125,18 @@ def test_a_wrong_number_is_a_clear_error(monkeypatch: pytest.MonkeyPatch, number
     monkeypatch.setenv(FD_VARIABLE, number)
     with pytest.raises(RuntimeError, match=f"{FD_VARIABLE} is '{number}'.*unset it"):
         parent()
+
+
+def test_a_signal_handler_may_speak(pipe: tuple[socket.socket, Parent]) -> None:
+    """A word from a signal handler that interrupts another word does not lock up."""
+    ours, speaker = pipe
+    push = speaker._push
+
+    def interrupted(data: bytes) -> bytes:
+        speaker._push = push  # type: ignore[method-assign]
+        speaker.say("signal", "TERM")
+        return push(data)
+
+    speaker._push = interrupted  # type: ignore[method-assign]
+    speaker.ready()
+    assert ours.recv(4096) == b"say signal TERM\nready\n"
