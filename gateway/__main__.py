@@ -29,9 +29,9 @@ class Supervisor:
         taken is an error here and now instead of a second owner of half of the connections
         (SO_REUSEPORT), and a dead or frozen process does not keep its share of them.
         """
-        from gateway import metrics  # only now do they know their slot
+        from gateway import process_metrics  # only now do they know their slot
 
-        self._metrics = metrics
+        self._metrics = process_metrics
         self._config = config
         self._listeners = {
             "login": listen("login_host", config.login_host, "login_port", config.login_port),
@@ -77,7 +77,7 @@ class Supervisor:
         name = event.name.removeprefix("gateway ")
         if isinstance(event, processes.Exited):
             if not event.asked:
-                self._metrics.PROCESS_RESTARTS.labels(name.split()[0]).inc()
+                self._metrics.RESTARTS.labels(name.split()[0]).inc()
             state = self._keeper.states.get(event.name)
             if state is None or state.pid is None:  # else its successor has cleared them
                 shared_metrics.forget(slot(name))

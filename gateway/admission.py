@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from gateway.errors import ClientGoneError, OverloadedError
+from gateway.errors import OverloadedError
 
 Turn = asyncio.Future[None]
 
@@ -35,28 +35,23 @@ class Admission:
         self.waiting = 0
 
     @asynccontextmanager
-    async def turn(
-        self, user: str, seconds: float, gone: asyncio.Future[None]
-    ) -> AsyncIterator[None]:
+    async def turn(self, user: str, seconds: float) -> AsyncIterator[None]:
         """Run the body when it is this request's turn, within this time.
 
-        Raises OverloadedError where too many wait, or the time is over, and
-        ClientGoneError where `gone` is done first.
+        Raises OverloadedError where too many wait, or the time is over first.
         """
         line = self._lines.setdefault(user, _Line())
         if not line.waiting and line.running < self._per_user and self.running < self._in_all:
             line.running += 1
             self.running += 1
         else:
-            await self._wait(user, line, seconds, gone)
+            await self._wait(user, line, seconds)
         try:
             yield
         finally:
             self._leave(user, line)
 
-    async def _wait(
-        self, user: str, line: _Line, seconds: float, gone: asyncio.Future[None]
-    ) -> None:
+    async def _wait(self, user: str, line: _Line, seconds: float) -> None:
         if self.waiting >= self._waiting_in_all or len(line.waiting) >= self._waiting_per_user:
             self._forget(user, line)
             raise OverloadedError("Too many logins are waiting; try again later")
@@ -65,14 +60,12 @@ class Admission:
         self.waiting += 1
         self._queue(user, line)
         try:
-            await asyncio.wait((turn, gone), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((turn,), timeout=seconds)
         except asyncio.CancelledError:
             self._give_up(user, line, turn)
             raise
         if not turn.done():
             self._give_up(user, line, turn)
-            if gone.done():
-                raise ClientGoneError("The client has left")
             raise OverloadedError("It took too long until it was this login's turn")
 
     def _give_up(self, user: str, line: _Line, turn: Turn) -> None:

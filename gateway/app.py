@@ -7,7 +7,7 @@ from typing import cast
 
 import structlog
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable
-from quart import Quart, Request, Response, current_app, request
+from quart import Quart, Response, current_app, request
 from quart.asgi import ASGIHTTPConnection
 from werkzeug.exceptions import HTTPException
 
@@ -19,25 +19,18 @@ from gateway.services import Services
 log = structlog.get_logger()
 
 
-class GatewayRequest(Request):
-    """A request that knows when its client has left."""
-
-    gone: asyncio.Future[None]
-
-
 class Connection(ASGIHTTPConnection):
     """One request. Quart would cancel its handler when the client leaves; this goes on.
 
-    Otherwise a guess whose sender hangs up at once would not count: what is too late to
-    be called off must not be, and what is not too late looks at `request.gone`.
+    Otherwise a guess whose sender hangs up at once would not count.
     """
 
     app: GatewayApp
 
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         """Answer it; ends with the answer, or when the client leaves."""
-        request = cast(GatewayRequest, self._create_request_from_scope(send))
-        request.gone = asyncio.get_running_loop().create_future()
+        self.scope["path"] = self.scope["path"] or "/"  # CONNECT has none
+        request = self._create_request_from_scope(send)
         receiver = asyncio.ensure_future(self.handle_messages(request, receive))
         handler = asyncio.ensure_future(self.handle_request(request, send))
         self.app.in_hand.add(handler)
@@ -45,7 +38,6 @@ class Connection(ASGIHTTPConnection):
         handler.add_done_callback(lambda _: receiver.cancel())
         await asyncio.wait((handler, receiver), return_when=asyncio.FIRST_COMPLETED)
         if not handler.done():
-            request.gone.set_result(None)
             request.body.set_complete()  # as much of it as there will ever be
 
 
@@ -53,7 +45,6 @@ class GatewayApp(Quart):
     """A Quart application with the services that its resources need."""
 
     asgi_http_class = Connection
-    request_class = GatewayRequest
 
     def __init__(self, name: str, services: Services) -> None:
         super().__init__(name, static_folder=None)
@@ -65,11 +56,6 @@ class GatewayApp(Quart):
         self.register_error_handler(ApiError, _api_error)
         self.register_error_handler(HTTPException, _http_error)
         self.register_error_handler(Exception, _unexpected)
-
-
-def gone() -> asyncio.Future[None]:
-    """Done when the client of the current request has left."""
-    return cast(GatewayRequest, request).gone
 
 
 def services() -> Services:

@@ -107,10 +107,3 @@ class OverloadedError(UnavailableError):
     """More has to be done than can be done in time."""
 
     result = "overloaded"
-
-
-class ClientGoneError(ApiError):
-    """Nobody waits for the answer any more, and nothing was done for it yet."""
-
-    status = 499  # nobody sees it
-    result = ""  # not counted

@@ -1,4 +1,7 @@
-"""Every metric of the gateway, named once. No label ever holds a username."""
+"""Every metric of a serving process, named once. No label ever holds a username.
+
+Those of the supervisor are in `process_metrics`, as what it never sets would count as zeros.
+"""
 
 from __future__ import annotations
 
@@ -61,9 +64,3 @@ UNDECODABLE = Counter(
     "Records on verdicts and blocks that could not be read and were ignored",
     ("topic",),
 )
-PROCESS_RESTARTS = Counter(
-    "cerrojo_process_restarts",
-    "Processes that were started again after they died or froze",
-    ("role",),
-)
-PROCESSES = _gauge("cerrojo_processes", "Kept processes: ready or other", ("state",))

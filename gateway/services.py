@@ -11,13 +11,15 @@ from events.topics import partition_of
 from gateway import metrics
 from gateway.admission import Admission
 from gateway.database import Database
-from gateway.errors import BlockedError, BlockedForGoodError, UnavailableError
+from gateway.errors import BlockedError, BlockedForGoodError, OverloadedError, UnavailableError
 from gateway.hashing import Hasher
 from gateway.journal import Journal
 from gateway.news import News
 from gateway.times import now_ms
 from gateway.view import FRESH, View
 from settings import Settings
+
+LOOK = 0.05  # seconds between looks for the first heartbeats
 
 
 class Services:
@@ -40,9 +42,10 @@ class Services:
         """Return when this process can give every answer that any other could."""
         await self.journal.ready
         await self.news.ready
-        due = time.monotonic() + FRESH  # a partition that is silent for longer has no worker
-        while self.view.silent(time.monotonic()) and time.monotonic() < due:
-            await asyncio.sleep(0.05)  # half a second, once in a process's life
+        for _ in range(int(FRESH / LOOK)):  # who is silent for longer has no worker
+            if not self.view.silent(time.monotonic()):
+                break
+            await asyncio.sleep(LOOK)
 
     def observe(self) -> None:
         """Bring the metrics up to date and forget what is over; to be called now and then."""
@@ -100,6 +103,14 @@ class LoginServices(Services):
         """Close everything."""
         self.hasher.close()
         await super().close()
+
+
+def left(due: float) -> float:
+    """Seconds until `due` on the monotonic clock; OverloadedError where it is past."""
+    seconds = due - time.monotonic()
+    if seconds <= 0:
+        raise OverloadedError("It took too long; try again later")
+    return seconds
 
 
 def blocked(until_ms: int, now: int) -> BlockedError | BlockedForGoodError:

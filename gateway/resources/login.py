@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import cast
 
@@ -14,12 +13,12 @@ from quart_schema import document_request, document_response
 from events.messages import Attempt, Decision, Verdict
 from gateway import answers, metrics
 from gateway.accounts import select_password_hash
-from gateway.app import gone, services
+from gateway.app import services
 from gateway.credentials import Credentials, read_credentials
 from gateway.errors import ApiError, UnavailableError, WrongPasswordError
 from gateway.hashing import BadHashError
 from gateway.schemas import Error, Success
-from gateway.services import LoginServices, blocked
+from gateway.services import LoginServices, blocked, left
 from gateway.times import now_ms
 
 log = structlog.get_logger()
@@ -44,31 +43,28 @@ async def login() -> Response:
     result = "unavailable"
     try:
         credentials = await read_credentials(request)
-        await _decide(here, credentials, started + here.settings.deadline_seconds, gone())
+        await _decide(here, credentials, started + here.settings.deadline_seconds)
         result = "accepted"
     except ApiError as error:
         result = error.result
         raise
     finally:
-        if result:
-            metrics.LOGINS.labels(result).inc()
+        metrics.LOGINS.labels(result).inc()
         metrics.LOGIN_SECONDS.observe(time.monotonic() - started)
     return answers.answer(200, _SUCCESS)
 
 
-async def _decide(
-    here: LoginServices, credentials: Credentials, due: float, gone: asyncio.Future[None]
-) -> None:
+async def _decide(here: LoginServices, credentials: Credentials, due: float) -> None:
     """Return if the log accepts; any other outcome is an ApiError."""
     user = credentials.user
     here.refuse_what_is_blocked(user)
-    async with here.admission.turn(user, due - time.monotonic(), gone):
+    async with here.admission.turn(user, left(due)):
         partition = here.refuse_what_is_blocked(user)  # others' guesses may have blocked it
         right = await _check(here, credentials, due)
         verdict = await here.journal.ask(
             user,
             partition,
-            due - time.monotonic(),
+            left(due),
             lambda id_, reply: Attempt(id_, reply, user, right),
         )
     _conclude(verdict, right)
@@ -80,7 +76,7 @@ async def _check(here: LoginServices, credentials: Credentials, due: float) -> b
     async def query(connection: AsyncConnection) -> str | None:
         return await select_password_hash(connection, credentials.user)
 
-    stored = await here.database.run(query, due - time.monotonic())
+    stored = await here.database.run(query, left(due))
     try:
         return await here.hasher.verify(stored, credentials.pass_)
     except BadHashError as error:

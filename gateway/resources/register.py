@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import cast
 
@@ -10,14 +9,14 @@ from psycopg import AsyncConnection
 from quart import Blueprint, Response, request
 from quart_schema import document_request, document_response
 
-from events.messages import Decision, Registered
+from events.messages import Registered
 from gateway import answers, metrics
 from gateway.accounts import insert_account
-from gateway.app import gone, services
+from gateway.app import services
 from gateway.credentials import Credentials, read_credentials
-from gateway.errors import ApiError, TakenError, UnavailableError
+from gateway.errors import ApiError, TakenError
 from gateway.schemas import Error, Success
-from gateway.services import LoginServices
+from gateway.services import LoginServices, left
 
 blueprint = Blueprint("register", __name__)
 
@@ -35,23 +34,20 @@ async def register() -> Response:
     result = "unavailable"
     try:
         credentials = await read_credentials(request)
-        await _create(here, credentials, due, gone())
+        await _create(here, credentials, due)
         result = "created"
     except ApiError as error:
         result = error.result
         raise
     finally:
-        if result:
-            metrics.REGISTRATIONS.labels(result).inc()
+        metrics.REGISTRATIONS.labels(result).inc()
     return answers.answer(201, _SUCCESS)
 
 
-async def _create(
-    here: LoginServices, credentials: Credentials, due: float, gone: asyncio.Future[None]
-) -> None:
+async def _create(here: LoginServices, credentials: Credentials, due: float) -> None:
     user = credentials.user
     here.living_partition(user)
-    async with here.admission.turn(user, due - time.monotonic(), gone):
+    async with here.admission.turn(user, left(due)):
         password_hash = await here.hasher.hash(credentials.pass_)
 
         async def insert_and_tell(connection: AsyncConnection) -> None:
@@ -60,14 +56,12 @@ async def _create(
             async with connection.transaction():
                 if not await insert_account(connection, user, password_hash):
                     raise TakenError("This user exists already")
-                verdict = await here.journal.ask(
+                await here.journal.ask(
                     user,
                     here.living_partition(user),
-                    due - time.monotonic(),
+                    left(due),
                     lambda id_, reply: Registered(id_, reply, user),
                 )
-                if verdict.decision != Decision.ACCEPTED:
-                    raise UnavailableError("The log did not accept it; try again later")
 
         async with here.registering:
-            await here.database.run(insert_and_tell, due - time.monotonic())
+            await here.database.run(insert_and_tell, left(due))
