@@ -1,0 +1,34 @@
+"""A normal morning: many users log in, mostly right."""
+
+from __future__ import annotations
+
+import random
+from itertools import accumulate
+from typing import ClassVar
+
+from locust import between, task
+
+from loadtest import _client, _judge
+
+TYPOS = 0.04
+
+
+class Ordinary(_client.Client):
+    """Somebody who logs in, now and then with a typo, and then tries again.
+
+    The harm it simulates: a lock that gets in the way of those whom it protects. Some users come
+    far more often than others (Zipf), so that the same account is often in flight twice.
+    """
+
+    count = 50
+    must_see = frozenset({_judge.ACCEPTED})
+    wait_time = between(0.5, 2.5)
+    weights: ClassVar[list[float]] = list(accumulate(1 / rank for rank in range(1, count + 1)))
+
+    @task
+    def log_in(self) -> None:
+        """Log in; after a typo, with more care."""
+        (account,) = random.choices(self.accounts, cum_weights=self.weights)
+        if random.random() < TYPOS:
+            self.login(account, right=False)
+        self.login(account, right=True)

@@ -1,0 +1,256 @@
+"""The judge of a load test: what it must find, and what it must let pass."""
+
+from __future__ import annotations
+
+import random
+from math import inf
+
+import pytest
+
+from loadtest._judge import Ledger, Rules, complaint, judge
+
+RULES = Rules(threshold=5, window_seconds=900.0, block_seconds=1800.0)
+REVEALED, LET_IN, CALLED_WRONG, REFUSED, LISTED, DOCUMENTED, SEEN = range(7)
+
+
+def a_ledger(*attempts: tuple[bool, int | None, float, float], rules: Rules = RULES) -> Ledger:
+    """A ledger of one account's attempts: right, status, sent, answered."""
+    ledger = Ledger(rules)
+    for right, status, sent, answered in sorted(attempts, key=lambda a: a[2]):
+        attempt = ledger.begin("ana", right=right, now=sent)
+        if status is not None:
+            ledger.end(attempt, status, now=answered, problem=None)
+    return ledger
+
+
+def in_turn(*statuses: int, start: float = 0.0) -> list[tuple[bool, int | None, float, float]]:
+    """Attempts one after the other; the right password where the answer is 200."""
+    return [
+        (status == 200, status, start + 10 * number, start + 10 * number + 1)
+        for number, status in enumerate(statuses)
+    ]
+
+
+def at_once(*statuses: int) -> list[tuple[bool, int | None, float, float]]:
+    """The same, all sent and answered at the same moment."""
+    return [(status == 200, status, 0.0, 1.0) for status in statuses]
+
+
+def broken(ledger: Ledger, must_see: frozenset[int] = frozenset()) -> list[int]:
+    """The numbers of the checks that are broken."""
+    return [n for n, check in enumerate(judge(ledger, must_see)) if not check.holds]
+
+
+@pytest.mark.parametrize("order", [in_turn, at_once])
+def test_five_wrong_and_then_refusals_hold(order: type) -> None:
+    """The right behaviour passes, in turn and at once."""
+    assert broken(a_ledger(*order(401, 401, 401, 401, 401, 429, 429))) == []
+
+
+@pytest.mark.parametrize("order", [in_turn, at_once])
+def test_a_sixth_wrong_answer_is_found(order: type) -> None:
+    """Six wrong answers are one too many, in turn and at once."""
+    assert broken(a_ledger(*order(401, 401, 401, 401, 401, 401))) == [REVEALED]
+
+
+def test_a_sixth_wrong_answer_after_a_success_is_found() -> None:
+    """What a success allows before itself is not allowed after it."""
+    assert broken(a_ledger(*in_turn(200, 401, 401, 401, 401, 401, 401))) == [REVEALED]
+
+
+def test_a_success_in_between_clears_the_count() -> None:
+    """Four wrong ones, a success and four more are no breach."""
+    assert broken(a_ledger(*in_turn(401, 401, 401, 401, 200, 401, 401, 401, 401))) == []
+
+
+def test_failures_further_apart_than_the_window_do_not_add_up() -> None:
+    """Six failures over more than the window are no breach."""
+    late = in_turn(401, 401, 401, start=899.0)
+    assert broken(a_ledger(*in_turn(401, 401, 401), *late)) == []
+
+
+def test_failures_around_the_end_of_a_block_do_not_add_up() -> None:
+    """A block of 20 s is over before the sixth failure, which begins a new count."""
+    rules = Rules(5, 900.0, 20.0)
+    attempts = [*at_once(401, 401, 401, 401, 401), *in_turn(401, start=25.0)]
+    assert broken(a_ledger(*attempts, rules=rules)) == []
+
+
+def test_a_success_that_overlaps_may_have_come_in_between() -> None:
+    """Where the order is not known, the order in which nothing is broken is assumed."""
+    wrong = at_once(*[401] * 9)
+    assert broken(a_ledger(*wrong, (True, 200, 0.5, 0.6))) == []
+
+
+def test_more_failures_than_any_order_allows_are_found() -> None:
+    """One success allows four failures before and five after it, and not one more."""
+    wrong = at_once(*[401] * 10)
+    assert broken(a_ledger(*wrong, (True, 200, 0.5, 0.6))) == [REVEALED]
+
+
+@pytest.mark.parametrize("status", [None, 0, 503])
+def test_a_right_password_of_unknown_fate_may_have_cleared_the_count(status: int | None) -> None:
+    """A success that was never answered may stand in the log at any later time."""
+    attempts = [(True, status, -1.0, -0.5), *in_turn(*[401] * 9)]
+    assert broken(a_ledger(*attempts)) == []
+
+
+def test_a_wrong_password_that_gets_in_is_found() -> None:
+    """A 200 for a wrong password is the worst of all."""
+    assert broken(a_ledger((False, 200, 0.0, 1.0))) == [LET_IN]
+
+
+def test_a_right_password_that_gets_in_past_a_block_is_found() -> None:
+    """After five wrong ones in a row not even the right one gets in."""
+    assert broken(a_ledger(*in_turn(401, 401, 401, 401, 401, 200))) == [LET_IN]
+
+
+def test_a_right_password_gets_in_when_the_block_is_over() -> None:
+    """After the time of the block it does get in."""
+    attempts = [*in_turn(401, 401, 401, 401, 401), (True, 200, 1900.0, 1901.0)]
+    assert broken(a_ledger(*attempts)) == []
+
+
+def test_a_right_password_that_is_called_wrong_is_found() -> None:
+    """A 401 for the right password is never right."""
+    assert broken(a_ledger((True, 401, 0.0, 1.0))) == [CALLED_WRONG]
+
+
+@pytest.mark.parametrize("right", [True, False])
+@pytest.mark.parametrize("status", [403, 429])
+def test_a_refusal_after_four_wrong_ones_is_found(right: bool, status: int) -> None:
+    """Four wrong passwords block nobody."""
+    attempts = [*in_turn(401, 401, 401, 401), (right, status, 100.0, 101.0)]
+    assert broken(a_ledger(*attempts)) == [REFUSED]
+
+
+@pytest.mark.parametrize("unknown", [None, 0, 503])
+def test_a_wrong_password_of_unknown_fate_may_have_counted(unknown: int | None) -> None:
+    """A fifth wrong one without an answer may be what blocked."""
+    attempts = [*in_turn(401, 401, 401, 401), (False, unknown, 50.0, 51.0), (True, 429, 60.0, 61.0)]
+    assert broken(a_ledger(*attempts)) == []
+
+
+def test_failures_before_a_success_are_no_cause_for_a_refusal() -> None:
+    """What a success has cleared blocks nobody later."""
+    assert broken(a_ledger(*in_turn(401, 401, 401, 401, 200, 401, 429))) == [REFUSED]
+
+
+def test_a_success_that_overtook_another_clears_too() -> None:
+    """Of the successes that were answered before a refusal, the one sent last has cleared."""
+    successes = (True, 200, 0.0, 20.0), (True, 200, 5.0, 100.0), (True, 200, 10.0, 30.0)
+    wrong = [*[(False, 401, 1.0, 2.0)] * 4, (False, 401, 40.0, 41.0)]
+    assert broken(a_ledger(*successes, *wrong, (True, 429, 50.0, 51.0))) == [REFUSED]
+
+
+def test_a_wrong_password_of_unknown_fate_may_count_after_a_success() -> None:
+    """What was answered 503 may reach the log later than a success that was sent later."""
+    attempts = [(False, 503, 0.0, 1.0), *in_turn(200, 401, 401, 401, 401, 429, start=10.0)]
+    assert broken(a_ledger(*attempts)) == []
+
+
+def test_failures_sent_after_a_refusal_are_no_cause_for_it() -> None:
+    """A refusal needs its five wrong ones before itself."""
+    attempts = [(True, 429, 0.0, 1.0), *in_turn(401, 401, 401, 401, 401, start=2.0)]
+    assert broken(a_ledger(*attempts)) == [REFUSED]
+
+
+def test_the_fifth_wrong_answer_proves_the_block() -> None:
+    """With the fifth in hand the account must be listed; with the fourth not yet."""
+    ledger = a_ledger(*in_turn(401, 401, 401, 401))
+    assert not ledger.must_be_listed("ana", now=50.0)
+    attempt = ledger.begin("ana", right=False, now=50.0)
+    ledger.end(attempt, 401, now=51.0, problem=None)
+    assert ledger.must_be_listed("ana", now=51.0)
+
+
+def test_the_fifth_wrong_answer_after_a_success_proves_the_block() -> None:
+    """What a success has cleared is not what the block is made of."""
+    ledger = a_ledger(*in_turn(401, 401, 401, 401, 200, 401, 401, 401, 401, 401))
+    assert ledger.must_be_listed("ana", now=100.0)
+
+
+def test_a_right_password_under_way_leaves_the_block_unproven() -> None:
+    """It may have come between the third and the fourth."""
+    ledger = a_ledger(*in_turn(401, 401, 401, 401, 401), (True, None, 25.0, inf))
+    assert not ledger.must_be_listed("ana", now=50.0)
+
+
+def test_a_block_that_may_be_over_need_not_be_listed() -> None:
+    """After the time of the block nothing is proven any more."""
+    ledger = a_ledger(*in_turn(401, 401, 401, 401, 401))
+    assert not ledger.must_be_listed("ana", now=1900.0)
+
+
+@pytest.mark.parametrize(("status", "expected"), [(200, []), (503, []), (404, [LISTED])])
+def test_a_blocked_account_that_is_not_listed_is_found(status: int, expected: list[int]) -> None:
+    """A 404 is a breach; a documented 503 says nothing."""
+    ledger = a_ledger(*in_turn(401, 401, 401, 401, 401))
+    ledger.looked_up("ana", status, problem=None)
+    assert broken(ledger) == expected
+    assert not ledger.must_be_listed("ana", now=50.0)
+
+
+def test_an_undocumented_answer_is_found() -> None:
+    """A complaint about an answer breaks the run."""
+    ledger = a_ledger()
+    ledger.end(ledger.begin("ana", right=True, now=0.0), 500, now=1.0, problem="login was 500")
+    assert broken(ledger) == [DOCUMENTED]
+
+
+def test_a_run_that_measured_nothing_does_not_hold() -> None:
+    """An answer or a look-up that the scenario is about and that never came breaks the run."""
+    assert broken(a_ledger(), frozenset({200})) == [SEEN]
+    assert broken(a_ledger(*in_turn(200)), frozenset({200})) == []
+    ledger = a_ledger(*in_turn(401, 401, 401, 401, 401, 429))
+    assert broken(ledger, frozenset({401, 429})) == [SEEN]
+    ledger.looked_up("ana", 200, problem=None)
+    assert broken(ledger, frozenset({401, 429})) == []
+
+
+@pytest.mark.parametrize(
+    ("status", "retry_after", "body", "found"),
+    [
+        (200, None, None, None),
+        (429, "30", None, None),
+        (503, "1", {"error": "Busy."}, None),
+        (0, None, None, "no answer"),
+        (500, None, None, "500"),
+        (404, None, None, "404"),
+        (429, None, None, "Retry-After"),
+        (503, None, {"error": "Busy."}, "Retry-After"),
+        (503, "soon", {"error": "Busy."}, "Retry-After"),
+        (503, "1", None, "JSON"),
+        (503, "1", {"error": 7}, "JSON"),
+    ],
+)
+def test_only_documented_answers_pass(
+    status: int, retry_after: str | None, body: object, found: str | None
+) -> None:
+    """Every other status or form is complained about, and named."""
+    said = complaint("login", status, {200, 401, 403, 429}, retry_after, body)
+    assert (found in said) if found and said else said is found
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_a_right_system_is_never_accused(seed: int) -> None:
+    """Random clients of a right system, whose log decides anywhere between sent and answered."""
+    rng = random.Random(seed)
+    sent = sorted((rng.uniform(0, 30), rng.random() < 0.3) for _ in range(40))
+    attempts = []
+    for start, right in sent:
+        decided = start + rng.uniform(0, 5)
+        attempts.append((decided, start, decided + rng.uniform(0, 5), right))
+    failures, ledger = 0, Ledger(RULES)
+    noted = {a: ledger.begin("ana", right=a[3], now=a[1]) for a in attempts}
+    answers = []
+    for a in sorted(attempts):
+        status = 429 if failures >= 5 else 200 if a[3] else 401
+        failures = {429: failures, 200: 0, 401: failures + 1}[status]
+        answers.append((a[2], a, 503 if rng.random() < 0.1 else status, failures >= 5))
+    blocked_at = min((a[0] for _, a, _, blocked in answers if blocked), default=inf)
+    for answered, a, status, _ in sorted(answers):
+        ledger.end(noted[a], status, now=answered, problem=None)
+        if ledger.must_be_listed("ana", now=answered):
+            assert blocked_at <= answered
+    assert broken(ledger) == []
