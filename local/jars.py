@@ -23,6 +23,7 @@ KAFKA = f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}"
 # among Kafka's jars, so it is taken as it is: resolved together, its versions would win.
 LOG_BINDING = "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4"
 DOWNLOADS_AT_ONCE = 6
+SCRATCH = ".download-"
 
 
 class Jar(NamedTuple):
@@ -69,12 +70,10 @@ def ensure(cache: Path, progress: Progress, lock: Path = LOCK) -> None:
     folder = cache / "jars"
     folder.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(DOWNLOADS_AT_ONCE) as pool:
-        missing = _missing(pool, folder, jars)
-        if missing:
+        if _missing(pool, folder, jars):
             with _only_one(folder):
-                missing = _missing(pool, folder, jars)  # someone else may have brought them
-                if missing:
-                    _download(pool, folder, missing, progress)
+                # Someone else may have brought some.
+                _download(pool, folder, _missing(pool, folder, jars), progress)
 
 
 def make_lock(lock: Path = LOCK) -> list[Jar]:
@@ -152,8 +151,10 @@ def _only_one(folder: Path) -> Iterator[None]:
 
 
 def _download(pool: ThreadPoolExecutor, folder: Path, jars: list[Jar], progress: Progress) -> None:
+    for old in folder.glob(f"{SCRATCH}*"):  # of one that was killed
+        shutil.rmtree(old, ignore_errors=True)
     # Beside the others, so that a rename puts a whole and checked file in its place.
-    scratch = Path(tempfile.mkdtemp(dir=folder, prefix=".download-"))
+    scratch = Path(tempfile.mkdtemp(dir=folder, prefix=SCRATCH))
     try:
         progress.download(sum(jar.size for jar in jars))
         context = _maven(scratch, progress)

