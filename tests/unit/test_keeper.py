@@ -586,6 +586,15 @@ def test_step_waits_no_longer_than_asked(world: World) -> None:
     assert world.now - before == pytest.approx(0.3, abs=0.01)
 
 
+def test_events_are_reported_without_waiting(world: World) -> None:
+    """What happened outside a step is reported by the next one at once."""
+    before = world.now
+    world.keeper.add(SPEC)
+    world.keeper.step(60.0)
+    assert world.seen(Started)
+    assert world.now == pytest.approx(before, abs=0.01)
+
+
 NAMES = ["a", "b", "c"]
 names = st.sampled_from(NAMES)
 

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import cast
 
 import pytest
 
@@ -72,6 +73,28 @@ def test_a_full_pipe_neither_blocks_nor_tears_lines(pipe: tuple[socket.socket, P
     assert lines[-2:] == ["say last word", ""]
     assert set(lines[:-2]) == {f"say key {value}"}
     assert len(lines) < 200
+
+
+def test_a_line_that_went_in_part_is_finished_first() -> None:
+    """Where the system takes only a part of a line, the rest goes before the next line."""
+
+    class Narrow:
+        room, taken = 3, b""
+
+        def send(self, data: bytes, flags: int) -> int:
+            if not self.room:
+                raise BlockingIOError
+            part, self.room = data[: self.room], max(0, self.room - len(data))
+            self.taken += part
+            return len(part)
+
+    pipe = Narrow()
+    speaker = Parent(cast(socket.socket, pipe))
+    speaker.ready()
+    speaker.say("lost", "word")
+    pipe.room = 100
+    speaker.say("next", "word")
+    assert pipe.taken == b"ready\nsay next word\n"
 
 
 def drain(ours: socket.socket) -> bytes:
