@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import selectors
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -195,9 +195,11 @@ class FakeProcess:
 
 
 @pytest.fixture
-def world() -> World:
+def world() -> Iterator[World]:
     """A world with nothing in it yet."""
-    return World()
+    world = World()
+    yield world
+    world.keeper.close()
 
 
 def started(world: World, spec: ProcessSpec = SPEC) -> FakeProcess:
@@ -722,8 +724,7 @@ class Histories(RuleBasedStateMachine):
         assert self.keeper.stopped
         assert not any(process.code is None for process in self.world.spawned)
         assert all(process.closed for process in self.world.spawned)
-        self.keeper._bell.close()
-        self.keeper._button.close()
+        self.keeper.close()
 
 
 Histories.TestCase.settings = settings(max_examples=300, stateful_step_count=30, deadline=None)

@@ -140,6 +140,8 @@ def test_grandchildren_do_not_inherit_the_pipe(monkeypatch: pytest.MonkeyPatch) 
             [sys.executable, "-c", code], close_fds=False, stderr=subprocess.PIPE, check=False
         )
         assert b"Bad file descriptor" in grandchild.stderr
+        assert keeper._pipe is not None
+        keeper._pipe.close()
 
 
 @pytest.mark.parametrize("number", ["9999", "seven"])
