@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 import zlib
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     ConfigResource,
     NewTopic,
+    OffsetSpec,
     ResourceType,
     TopicDescription,
 )
@@ -76,6 +78,7 @@ def create_topics(admin: AdminClient, partitions: int, replication: int) -> int:
                 raise TopicError(
                     f"The topic {name} could not be made: {error.args[0].str()}"
                 ) from error
+    _wait_until_usable(admin)
     for name, config in _CONFIGS.items():
         _check_config(admin, name, {key: config[key] for key in _SETTLED if key in config})
     replies = len(describe(admin, VERDICTS).partitions)
@@ -93,6 +96,26 @@ def describe(admin: AdminClient, topic: str, seconds: float = TIMEOUT) -> TopicD
     found = admin.describe_topics(TopicCollection([topic]), request_timeout=seconds)
     description: TopicDescription = found[topic].result()
     return description
+
+
+def _wait_until_usable(admin: AdminClient) -> None:
+    """A topic is made before all brokers know it and its partitions have leaders."""
+    until = time.monotonic() + TIMEOUT
+    while True:
+        try:
+            offsets = {
+                TopicPartition(name, partition.id): OffsetSpec.latest()
+                for name in _CONFIGS
+                for partition in describe(admin, name).partitions
+            }
+            for future in admin.list_offsets(offsets, request_timeout=TIMEOUT).values():
+                future.result()
+        except KafkaException:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.05)
+        else:
+            return
 
 
 def _check_config(admin: AdminClient, topic: str, wanted: dict[str, str]) -> None:

@@ -8,9 +8,14 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from psycopg import sql
+from confluent_kafka.admin import AdminClient
+from psycopg.sql import SQL, Identifier
 
+from events.topics import ATTEMPTS, BLOCKS, VERDICTS, create_topics
 from local.servers import Servers
+from sql.migrate import migrate
+from sql.topology import settle_partitions
+from tests.kafka import remove_topics
 
 PROJECT = Path(__file__).parents[1]
 
@@ -39,6 +44,24 @@ def database_url(servers: Servers) -> Iterator[str]:
     """An empty database of this test's own, dropped afterwards."""
     name = f"test_{secrets.token_hex(6)}"
     with psycopg.connect(servers.database_url, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        connection.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
         yield servers.url(name)
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+        connection.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
+
+
+@pytest.fixture
+def topics(kafka: str) -> str:
+    """Kafka with the topics as `python -m events` makes them, new and empty; four partitions."""
+    admin = AdminClient({"bootstrap.servers": kafka})
+    remove_topics(admin, ATTEMPTS, VERDICTS, BLOCKS)
+    create_topics(admin, partitions=4, replication=1)
+    return kafka
+
+
+@pytest.fixture
+def database(database_url: str) -> str:
+    """A database as `python -m sql` and `python -m events` leave it."""
+    migrate(database_url)
+    with psycopg.connect(database_url) as connection:
+        settle_partitions(connection, 4)
+    return database_url

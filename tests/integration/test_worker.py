@@ -1,0 +1,232 @@
+"""The owner of a partition, step by step, on a real Kafka and a real Postgres."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from events.messages import (
+    Attempt,
+    Blocked,
+    Decision,
+    Heartbeat,
+    Message,
+    Policy,
+    Unblock,
+    Unblocked,
+    Verdict,
+    decode_blocks,
+    decode_verdict,
+    encode,
+    new_id,
+)
+from events.topics import ATTEMPTS, BLOCKS, VERDICTS, create_topics, partition_of
+from tests.kafka import remove_topics
+from workers.log import Log
+from workers.publisher import Publisher
+from workers.store import Store
+from workers.worker import FencedError, Worker
+
+PARTITION = 2
+REPLIES = 5
+FIRST = Policy(version=1)
+
+NewWorker = Callable[..., Worker]
+
+
+@pytest.fixture
+def new_worker(topics: str, database: str) -> Iterator[NewWorker]:
+    """Makes owners of the partition, each with clients of its own."""
+    closes = []
+
+    def make(name: str = "me", first_policy: Policy = FIRST) -> Worker:
+        store, log = Store(database, PARTITION), Log(topics, PARTITION)
+        publisher = Publisher(topics, PARTITION)
+        store.open()
+        closes.extend([publisher.close, log.close, store.close])
+        return Worker(PARTITION, name, log, store, publisher, first_policy)
+
+    yield make
+    for close in closes:
+        close()
+
+
+def put(kafka: str, *values: bytes) -> None:
+    """Append these values to the partition, in this order."""
+    producer = Producer({"bootstrap.servers": kafka, "enable.idempotence": True})
+    for value in values:
+        producer.produce(ATTEMPTS, value, partition=PARTITION)
+    assert producer.flush(10) == 0
+
+
+def read_all(kafka: str, topic: str, partition: int) -> list[bytes]:
+    """Everything that stands in a partition."""
+    consumer = Consumer({"bootstrap.servers": kafka, "group.id": "test"})
+    here = TopicPartition(topic, partition, 0)
+    bounds = consumer.get_watermark_offsets(here, timeout=10)
+    assert bounds is not None
+    consumer.assign([here])
+    values: list[bytes] = []
+    while len(values) < bounds[1]:
+        values += [m.value() for m in consumer.consume(bounds[1] - len(values), 1) if not m.error()]
+    consumer.close()
+    return values
+
+
+def verdicts(kafka: str) -> list[Verdict]:
+    """All verdicts to this test's reply partition."""
+    return [decode_verdict(value) for value in read_all(kafka, VERDICTS, REPLIES)]
+
+
+def news(kafka: str) -> list[Message]:
+    """All blocks and their ends; no heartbeats."""
+    said = [decode_blocks(value) for value in read_all(kafka, BLOCKS, 0)]
+    return [message for message in said if not isinstance(message, Heartbeat)]
+
+
+def work(worker: Worker, until: int) -> None:
+    """Decide up to this offset."""
+    while worker.progress is None or worker.progress.next_offset < until:
+        assert worker.run_once()
+    worker.finish()
+
+
+def wrong(user: str) -> Attempt:
+    """A wrong password for this account."""
+    return Attempt(new_id(), REPLIES, user, False)
+
+
+def test_attempts_are_decided_in_log_order(new_worker: NewWorker, topics: str):
+    """The fifth wrong one blocks, and the right one behind it is refused."""
+    worker = new_worker()
+    worker.claim()
+    attempts = [wrong("ana") for _ in range(5)] + [Attempt(new_id(), REPLIES, "ana", True)]
+    put(topics, *map(encode, attempts))
+    work(worker, until=7)  # the first record is the policy
+    said = verdicts(topics)
+    assert [v.id for v in said] == [a.id for a in attempts]
+    assert [v.decision for v in said] == [Decision.REJECTED] * 5 + [Decision.BLOCKED]
+    assert said[4].until_ms == said[5].until_ms > 0
+    [blocked] = news(topics)
+    assert blocked == Blocked(PARTITION, (1, 5), "ana", said[4].until_ms)
+
+
+def test_what_was_committed_and_not_published_is_said_by_the_next_owner(
+    new_worker: NewWorker, topics: str
+):
+    """A worker that dies between its commit and its publishing loses no answer."""
+    dying = new_worker("dying")
+    dying.claim()
+    work(dying, until=1)
+    attempts = [wrong("ana") for _ in range(5)]
+    put(topics, *map(encode, attempts))
+    assert dying.commit(dying.decide(records_from(topics, 1)))
+    assert verdicts(topics) == []
+    new_worker("next").claim()
+    assert [v.id for v in verdicts(topics)] == [a.id for a in attempts]
+    assert [type(message) for message in news(topics)] == [Blocked]
+
+
+def test_a_zombie_is_fenced_and_writes_nothing(new_worker: NewWorker, topics: str):
+    """A former owner that wakes up decides nothing and says nothing."""
+    zombie = new_worker("zombie")
+    zombie.claim()
+    work(zombie, until=1)
+    put(topics, *(encode(wrong("ana")) for _ in range(5)))
+    successor = new_worker("successor")
+    successor.claim()
+    work(successor, until=6)
+    before = verdicts(topics), news(topics)
+    with pytest.raises(FencedError, match="partition 2 has another owner"):
+        work(zombie, until=6)
+    assert (verdicts(topics), news(topics)) == before
+
+
+def test_a_record_that_cannot_be_read_stops_nobody(new_worker: NewWorker, topics: str):
+    """It is put aside; those before and behind it are decided."""
+    worker = new_worker()
+    worker.claim()
+    put(topics, encode(wrong("ana")), b"junk", b"", encode(wrong("ana")))
+    work(worker, until=5)
+    assert len(verdicts(topics)) == 2
+
+
+def test_lifting_a_block_is_news(new_worker: NewWorker, topics: str):
+    """An operator's unblocking goes through the log, like what it undoes."""
+    worker = new_worker()
+    worker.claim()
+    unblocks = [Unblock(new_id(), REPLIES, "ana") for _ in range(2)]
+    put(topics, *(encode(wrong("ana")) for _ in range(5)), *map(encode, unblocks))
+    work(worker, until=8)
+    assert [v.decision for v in verdicts(topics)[5:]] == [Decision.ACCEPTED, Decision.REJECTED]
+    assert news(topics)[1:] == [Unblocked(PARTITION, (1, 6), "ana")]
+
+
+def test_the_first_policy_stands_in_the_log_and_outlives_its_settings(
+    new_worker: NewWorker, topics: str
+):
+    """A host with other settings decides by what the log says."""
+    first = new_worker("first", Policy(version=1, threshold=2))
+    first.claim()
+    work(first, until=1)
+    second = new_worker("second", Policy(version=1, threshold=9))
+    second.claim()
+    put(topics, encode(wrong("ana")), encode(wrong("ana")), encode(wrong("ana")))
+    work(second, until=4)
+    assert [v.decision for v in verdicts(topics)][2] == Decision.BLOCKED
+    assert len(read_all(topics, ATTEMPTS, PARTITION)) == 4
+
+
+def test_a_topic_made_anew_starts_a_generation_and_skips_nothing(
+    new_worker: NewWorker, topics: str
+):
+    """Counts and policy go on; the new log's first attempts count at offsets used before."""
+    old = new_worker("old")
+    old.claim()
+    put(topics, *(encode(wrong("ana")) for _ in range(3)))
+    work(old, until=4)
+    admin = AdminClient({"bootstrap.servers": topics})
+    remove_topics(admin, ATTEMPTS)
+    create_topics(admin, 4, 1)
+    again = [wrong("ana") for _ in range(3)]
+    put(topics, *map(encode, again))
+    new = new_worker("new")
+    new.claim()
+    assert new.progress is not None
+    assert new.progress.position == (2, 0)
+    work(new, until=3)
+    decisions = {v.id: v.decision for v in verdicts(topics)}
+    assert [decisions[attempt.id] for attempt in again] == [
+        Decision.REJECTED,
+        Decision.REJECTED,
+        Decision.BLOCKED,
+    ]
+
+
+def test_librdkafka_agrees_on_the_partition_of_a_user(topics: str):
+    """Its `consistent` partitioner is the one that the gateway computes itself."""
+    producer = Producer({"bootstrap.servers": topics, "partitioner": "consistent"})
+    landed = {}
+    for user in ("ana", "añá", "b" * 64, "x.y@example.org"):
+        producer.produce(
+            ATTEMPTS,
+            b"",
+            key=user.encode(),
+            on_delivery=lambda _, m, u=user: landed.update({u: m.partition()}),
+        )
+    producer.flush(10)
+    assert landed == {user: partition_of(user, 4) for user in landed}
+    assert len(landed) == 4
+
+
+def records_from(kafka: str, offset: int):
+    """What a worker would read from this offset on."""
+    log = Log(kafka, PARTITION)
+    log.seek(offset)
+    while not (records := log.read(500)):
+        pass
+    log.close()
+    return records
