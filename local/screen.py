@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from psycopg.conninfo import conninfo_to_dict
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from local.parts import Addresses
 from local.system import PROGRESS
@@ -87,25 +86,21 @@ class Screen:
         operator = _url(settings.operator_host, settings.operator_port)
         workers = _url(settings.workers_host, settings.workers_port)
         rows = [
-            ("gateway", f"{login}/login, {login}/register"),
-            ("", f"{operator} (console), {operator}/docs, {operator}/metrics"),
+            ("gateway", f"{login}/login and /register"),
+            ("", f"{operator}/ (console), /docs, /blocked and /metrics"),
             ("workers", f"{workers}/metrics"),
             ("kafka", addresses.kafka_bootstrap_servers),
             ("postgres", _without_password(addresses.database_url)),
         ]
-        table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+        lines = [f"Cerrojo is up after {seconds:.1f} s.", ""]
         for name, where in rows:
             state = states.get(name)
-            what = f"pid {state.pid}" if state else "not ours" if name else ""
-            table.add_row(name, what, where)
-        print_ = self._console.print
-        print_(f"\n[bold green]Cerrojo is up[/] after {seconds:.1f} s.\n")
-        print_(table, soft_wrap=True)
-        print_(f"\nData and downloads are in {addresses.data_dir}, logs in", markup=False, end=" ")
-        print_(f"{addresses.data_dir / 'logs'}.\n\nTry:\n", markup=False, soft_wrap=True)
-        for line in _curls(login, operator):
-            print_(line, markup=False, soft_wrap=True)
-        print_("\nCtrl-C stops everything. From here on you read only of what dies or restarts.\n")
+            what = f"pid {state.pid}" if state else "not started here" if name else ""
+            lines.append(f"  {name:9} {what:12} {where}")
+        lines += ["", f"  data in {addresses.data_dir}, logs in {addresses.data_dir / 'logs'}"]
+        lines += ["", "Try:", "", *(f"  {line}" for line in _curls(login, operator))]
+        lines += ["", "Ctrl-C stops everything. Until then you read only of what dies or restarts."]
+        self._console.print("\n".join(["", *lines, ""]), markup=False, soft_wrap=True)
 
     def stopping(self, failure: str | None) -> None:
         """Everything is going to be stopped, because of a failure if there is one."""
@@ -176,8 +171,8 @@ def _url(host: str, port: int) -> str:
 
 def _without_password(database_url: str) -> str:
     parts = conninfo_to_dict(database_url)
-    if "passfile" in parts and "password" not in parts:
-        return f"psql '{database_url}'"
+    if "password" not in parts:
+        return database_url
     return f"{parts.get('host', 'localhost')}, database {parts.get('dbname', '')}"
 
 
@@ -185,8 +180,8 @@ def _curls(login: str, operator: str) -> list[str]:
     right, wrong = ('{"user":"ana","pass":"correct horse"}', '{"user":"ana","pass":"not this one"}')
     post = "curl -i -H 'Content-Type: application/json' -d"
     return [
-        f"  {post} '{right}' {login}/register",
-        f"  {post} '{right}' {login}/login",
-        f"  {post} '{wrong}' {login}/login    # five times, and a sixth",
-        f"  curl -i {operator}/blocked",
+        f"{post} '{right}' {login}/register",
+        f"{post} '{right}' {login}/login",
+        f"{post} '{wrong}' {login}/login    # five times, and a sixth",
+        f"curl -i {operator}/blocked",
     ]

@@ -36,7 +36,7 @@ def _run(settings: Settings, data_dir: Path, started: float) -> int:
     signals = stop_signals(system.keeper)
     for name in leftovers.stop_all(data_dir / "run", LEFTOVERS_SECONDS):
         screen.note(f"{name} was still running, left behind by a run that was killed: stopped")
-    _check_ports(settings)
+    check_ports(settings)
     addresses = Addresses(settings, data_dir)
     with screen.starting():
         system.start([*server_parts(addresses), *cerrojo_parts(addresses)])
@@ -57,7 +57,8 @@ def _run(settings: Settings, data_dir: Path, started: float) -> int:
     return 1 if system.failure else 0
 
 
-def _check_ports(settings: Settings) -> None:
+def check_ports(settings: Settings) -> None:
+    """Raise LocalError where a port of ours is taken, or wanted twice."""
     taken: dict[int, str] = {}
     for which in ("login", "operator", "workers"):
         name = variable(f"{which}_port")
