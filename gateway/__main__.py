@@ -41,6 +41,7 @@ class Supervisor:
         }
         self._names = [f"login {n}" for n in range(1, config.gateway_processes + 1)]
         self._names.append("operator")
+        self._started: set[str] = set()
         self._ready: set[str] = set()
         self._keeper = processes.Keeper(self._on_event)
 
@@ -76,11 +77,13 @@ class Supervisor:
         logs.log_event(event)
         name = event.name.removeprefix("gateway ")
         if isinstance(event, processes.Exited):
-            if not event.asked:
-                self._metrics.RESTARTS.labels(name.split()[0]).inc()
             state = self._keeper.states.get(event.name)
             if state is None or state.pid is None:  # else its successor has cleared them
                 shared_metrics.forget(slot(name))
+        elif isinstance(event, processes.Started):
+            if name in self._started:
+                self._metrics.RESTARTS.labels(name.split()[0]).inc()
+            self._started.add(name)
         elif isinstance(event, processes.Ready) and name not in self._ready:
             self._ready.add(name)
             if len(self._ready) == len(self._names):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from events.clients import connection
 from settings import Settings
 
 TIMEOUT = 5.0
@@ -17,14 +19,13 @@ WAIT = 0.2
 BATCH = 1000
 
 
-def client_config(settings: Settings) -> dict[str, str | int | float | bool]:
-    """For every client: where Kafka is, and to come back soon after it does."""
+def client_config(settings: Settings) -> dict[str, Any]:
+    """For every client of the gateway."""
     return {
-        "bootstrap.servers": settings.require_kafka(),
-        "reconnect.backoff.ms": 50,
-        "reconnect.backoff.max.ms": 250,
-        "socket.keepalive.enable": True,
-        "log.connection.close": False,
+        **connection(settings.require_kafka()),
+        # librdkafka writes dozens of lines a second while brokers are away; error_cb, which
+        # every client has, hears the same.
+        "log_level": 2,
     }
 
 

@@ -67,7 +67,7 @@ async def _decide(here: LoginServices, credentials: Credentials, due: float) -> 
             left(due),
             lambda id_, reply: Attempt(id_, reply, user, right),
         )
-    _conclude(verdict, right)
+    conclude(verdict, right)
 
 
 async def _check(here: LoginServices, credentials: Credentials, due: float) -> bool:
@@ -84,7 +84,7 @@ async def _check(here: LoginServices, credentials: Credentials, due: float) -> b
         raise UnavailableError("This account cannot be checked now") from None
 
 
-def _conclude(verdict: Verdict, right: bool) -> None:
+def conclude(verdict: Verdict, right: bool) -> None:
     """A verdict can only take away: it takes both to get in."""
     if verdict.decision == Decision.BLOCKED:
         raise blocked(verdict.until_ms, now_ms())
