@@ -221,7 +221,7 @@ def test_a_probe_speaks_for_a_program_that_cannot(kept: Kept) -> None:
             raise answer
         return bool(answer)
 
-    kept.ready(ProcessSpec("kafka", ("sleep", "600"), probe=probe))
+    kept.ready(ProcessSpec("kafka", ("sleep", "600"), probe=probe, start_timeout=600.0))
     assert next(answers, "all used") == "all used"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import selectors
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -28,6 +29,7 @@ from processes import (
     Ready,
     Said,
     Started,
+    StopSignals,
 )
 
 HOLD = 75
@@ -595,6 +597,20 @@ def test_events_are_reported_without_waiting(world: World) -> None:
     world.keeper.step(60.0)
     assert world.seen(Started)
     assert world.now == pytest.approx(before, abs=0.01)
+
+
+def test_a_signal_wakes_the_keeper_and_only_a_second_ctrl_c_hurries(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGTERM after Ctrl-C asks for nothing new; Ctrl-C again does."""
+    woken: list[None] = []
+    monkeypatch.setattr(world.keeper, "wake", lambda: woken.append(None))
+    signals = StopSignals(world.keeper)
+    signals(signal.SIGINT, None)
+    signals(signal.SIGTERM, None)
+    assert (signals.asked, signals.impatient, len(woken)) == (True, False, 2)
+    signals(signal.SIGINT, None)
+    assert (signals.impatient, len(woken)) == (True, 3)
 
 
 NAMES = ["a", "b", "c"]
