@@ -8,14 +8,12 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from confluent_kafka.admin import AdminClient
 from psycopg.sql import SQL, Identifier
 
-from events.topics import ATTEMPTS, BLOCKS, VERDICTS, create_topics
 from local.servers import Servers
 from sql.migrate import migrate
 from sql.topology import settle_partitions
-from tests.kafka import remove_topics
+from tests.kafka import new_topics
 
 PROJECT = Path(__file__).parents[1]
 
@@ -52,9 +50,7 @@ def database_url(servers: Servers) -> Iterator[str]:
 @pytest.fixture
 def topics(kafka: str) -> str:
     """Kafka with the topics as `python -m events` makes them, new and empty; four partitions."""
-    admin = AdminClient({"bootstrap.servers": kafka})
-    remove_topics(admin, ATTEMPTS, VERDICTS, BLOCKS)
-    create_topics(admin, partitions=4, replication=1)
+    new_topics(kafka, 4)
     return kafka
 
 
