@@ -35,6 +35,7 @@ class _Now:
 def prepare(environment: Environment, **_: Any) -> None:
     """Give every class of clients its accounts, registered."""
     logging.getLogger("locust.stats_logger").setLevel(logging.WARNING)  # the report says it all
+    logging.getLogger("locust.runners").setLevel(logging.ERROR)  # all at once is what is wanted
     classes = _client_classes(environment)
     try:
         run = _Now.run = Run()
