@@ -203,9 +203,12 @@ function attemptLine({ at: when, kind, outcome, verdict, partition, generation, 
   const line = element("tr");
   line.append(
     element("td", moment(when)),
-    element("td", kind),
+    element("td", { attempt: "login", registered: "register" }[kind] ?? kind),
     element("td", outcome ?? "–"),
-    element("td", verdict, { accepted: "good", rejected: "bad", blocked: "bad blocked" }[verdict]),
+    // Of what checked no password, the verdict says whether there was a count or block to clear.
+    outcome === null
+      ? element("td", { accepted: "cleared", rejected: "nothing to clear" }[verdict] ?? verdict)
+      : element("td", verdict, { accepted: "good", rejected: "bad", blocked: "bad blocked" }[verdict]),
     element("td", `${partition}:${generation}:${offset}`, "place"),
     element("td", policy),
   );
