@@ -89,7 +89,7 @@ def test_hosts_that_are_ours(host: str, ours: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["0", "-1", "1.5", "x", "", "1001", "9" * 500, "\u0661", "1_0", " 1"]
+    "value", ["0", "-1", "1.5", "x", "", "1001", "9" * 5000, "\u0661", "1_0", " 1"]
 )
 def test_limits_that_are_none(value: str) -> None:
     """Only plain numbers in the range are taken."""

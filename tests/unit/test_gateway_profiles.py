@@ -82,7 +82,16 @@ def test_the_length_of_a_name_is_that_of_its_one_form() -> None:
 
 
 @pytest.mark.parametrize(
-    "secret", ["seven77", "x" * (PASSWORD_MAX + 1), "€" * 342, "pass\0word", "pass\x07word", ""]
+    "secret",
+    [
+        "seven77",
+        "x" * (PASSWORD_MAX + 1),
+        "€" * 342,
+        "pass\0word",
+        "pass\x07word",
+        "pass\x7fword",
+        "",
+    ],
 )
 def test_passwords_that_are_none_are_not_repeated(secret: str) -> None:
     """The refusal says nothing of the password, nor does what caused it."""

@@ -73,6 +73,7 @@ def test_news_from_before_a_heartbeat_change_nothing() -> None:
     """All news before a heartbeat's position have come, so late ones are a zombie's."""
     assert not knows(view(heartbeat(6), blocked(5)))
     assert knows(view(heartbeat(6), blocked(6)))
+    assert not knows(view(heartbeat(6), heartbeat(2), blocked(5)))
 
 
 def test_a_new_generation_is_newer_than_any_offset() -> None:
@@ -156,6 +157,7 @@ def test_news_of_unknown_partitions_are_ignored() -> None:
     """A topic that was given more partitions by hand does not disturb."""
     made = view(Blocked(2, at(1), "ana", LATER_MS), Heartbeat(-1, 1, at(1)))
     assert not knows(made)
+    assert made.silent(0.0) == [0, 1]
 
 
 news_items = st.builds(
