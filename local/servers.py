@@ -68,6 +68,12 @@ class Servers:
         """Where Postgres is, as the role that owns the database."""
         return self._addresses.database_url
 
+    @property
+    def pids(self) -> dict[str, int]:
+        """The processes that hold the servers, by the server's name."""
+        states = self._system.keeper.states
+        return {name: state.pid for name, state in states.items() if state.pid}
+
     def url(self, database: str) -> str:
         """Another database of the same Postgres."""
         return urlsplit(self.database_url)._replace(path=f"/{database}").geturl()

@@ -53,6 +53,7 @@ def _run(settings: Settings, data_dir: Path, started: float) -> int:
         else:
             system.stop()
         system.step(1.0)
+    system.keeper.close()
     screen.stopped()
     return 1 if system.failure else 0
 

@@ -1,0 +1,152 @@
+"""Parts that need each other, played by small real processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from local.system import ERROR, Part, System
+from processes import Event, Exited, Gone, ProcessSpec, Ready, Started
+
+TALK = "from processes import parent; import time, sys; p = parent(); p.watch(1); "
+SERVE = TALK + "p.ready(); time.sleep(600)"
+
+
+class Stage:
+    """A system and what was heard of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.heard: list[Event] = []
+        self.system = System(folder / "run", self.heard.append)
+
+    def part(
+        self, name: str, code: str, *after: str, once: bool = False, start_timeout: float = 30.0
+    ) -> Part:
+        """A part that runs this Python code."""
+        spec = ProcessSpec(
+            name=name,
+            command=(sys.executable, "-c", code),
+            cwd=Path(__file__).parents[2],
+            log=self.folder / f"{name}.log",
+            start_timeout=start_timeout,
+            silence_timeout=None,
+        )
+        return Part(spec, after, once)
+
+    def run(self, until: Callable[[], object]) -> None:
+        """Step until it is so."""
+        for _ in range(2000):
+            if until():
+                return
+            self.system.step(0.05)
+        raise AssertionError(f"it did not come to that: {self.heard}")
+
+    def stop(self) -> None:
+        """Stop and wait for the end."""
+        self.system.stop()
+        self.run(lambda: self.system.stopped)
+
+    def order(self, kind: type[Event]) -> list[str]:
+        """The names of the events of this kind."""
+        return [event.name for event in self.heard if isinstance(event, kind)]
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    """A system without parts."""
+    stage = Stage(tmp_path)
+    yield stage
+    stage.system.kill()
+    stage.run(lambda: stage.system.stopped)
+    stage.system.keeper.close()
+
+
+def test_parts_wait_for_what_they_need(stage: Stage) -> None:
+    """A server is not started before its files are there, nor a client before its server."""
+    stage.system.start(
+        [
+            stage.part("files", "pass", once=True),
+            stage.part("server", SERVE, "files"),
+            stage.part("client", SERVE, "server"),
+        ]
+    )
+    stage.run(lambda: stage.system.complete)
+    moments = [(type(event), event.name) for event in stage.heard]
+    assert moments.index((Exited, "files")) < moments.index((Started, "server"))
+    assert moments.index((Ready, "server")) < moments.index((Started, "client"))
+    stage.stop()
+    assert stage.system.failure is None
+
+
+def test_parts_are_stopped_one_after_the_other(stage: Stage) -> None:
+    """The last one first, and the next only when it is gone."""
+    stage.system.start([stage.part(name, SERVE) for name in ("a", "b", "c")])
+    stage.run(lambda: stage.system.complete)
+    stage.heard.clear()
+    stage.stop()
+    ends = [(type(event), event.name) for event in stage.heard]
+    assert ends == [(kind, name) for name in ("c", "b", "a") for kind in (Exited, Gone)]
+
+
+def test_a_part_that_ends_while_starting_is_a_failure(stage: Stage) -> None:
+    """The sentence says which, how and where, with the end of this start's log alone."""
+    (stage.folder / "server.log").write_text("of yesterday\n")
+    code = "import sys; sys.exit('no space left')"
+    stage.system.start([stage.part("server", code), stage.part("client", SERVE, "server")])
+    stage.run(lambda: stage.system.failure)
+    failure = stage.system.failure or ""
+    for words in ("server could not be started", "exit code 1", "server.log", "no space left"):
+        assert words in failure
+    assert "of yesterday" not in failure
+    stage.stop()
+    assert "client" not in stage.order(Started)
+
+
+def test_a_step_that_fails_is_a_failure(stage: Stage) -> None:
+    """It is not tried again, and its own words are the reason."""
+    code = TALK + f"p.say({ERROR!r}, 'The data is of another version.'); sys.exit(1)"
+    stage.system.start([stage.part("files", code, once=True)])
+    stage.run(lambda: stage.system.failure)
+    assert stage.system.failure == "The data is of another version."
+    stage.stop()
+    assert stage.order(Started) == ["files"]
+
+
+def test_a_part_that_never_gets_ready_is_a_failure(stage: Stage) -> None:
+    """A person is not left waiting."""
+    stage.system.start([stage.part("server", "import time; time.sleep(600)", start_timeout=0.2)])
+    stage.run(lambda: stage.system.failure)
+    assert "it was not ready" in (stage.system.failure or "")
+    stage.stop()
+
+
+def test_a_part_that_dies_later_is_restarted(stage: Stage) -> None:
+    """After everything was there a death is no failure of the whole."""
+    stage.system.start([stage.part("server", SERVE)])
+    stage.run(lambda: stage.system.complete)
+    pid = stage.system.keeper.states["server"].pid
+    assert pid
+    os.kill(pid, signal.SIGKILL)
+    stage.run(lambda: stage.order(Ready) == ["server", "server"])
+    assert stage.system.failure is None
+    stage.stop()
+
+
+def test_a_stop_while_starting_leaves_nothing(stage: Stage) -> None:
+    """What has not begun does not begin, and what has is ended."""
+    stage.system.start(
+        [
+            stage.part("files", "import time; time.sleep(600)", once=True),
+            stage.part("server", SERVE, "files"),
+        ]
+    )
+    stage.run(lambda: stage.order(Started))
+    stage.stop()
+    assert stage.order(Started) == ["files"]
+    assert stage.system.keeper.states == {}
