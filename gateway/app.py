@@ -28,7 +28,7 @@ class Connection(ASGIHTTPConnection):
     app: GatewayApp
 
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-        """Answer it; ends with the answer, or when the client leaves."""
+        """Answer it; ends with the answer, whether or not the client is still there."""
         self.scope["path"] = self.scope["path"] or "/"  # CONNECT has none
         request = self._create_request_from_scope(send)
         receiver = asyncio.ensure_future(self.handle_messages(request, receive))
@@ -39,6 +39,8 @@ class Connection(ASGIHTTPConnection):
         await asyncio.wait((handler, receiver), return_when=asyncio.FIRST_COMPLETED)
         if not handler.done():
             request.body.set_complete()  # as much of it as there will ever be
+            # A body that is broken looks like a client that left, and its sender waits.
+            await asyncio.wait((handler,))
 
 
 class GatewayApp(Quart):
