@@ -7,6 +7,8 @@ import os
 import signal
 import sys
 import threading
+import time
+import urllib.request
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from pathlib import Path
@@ -39,14 +41,15 @@ class RunningSystem:
         self.database_url = database_url
         self.login_url = f"http://127.0.0.1:{(login := ports.choose('127.0.0.1'))}"
         self.operator_url = f"http://127.0.0.1:{(operator := ports.choose('127.0.0.1'))}"
-        self._env = {
+        self.workers_url = f"http://127.0.0.1:{(workers := ports.choose('127.0.0.1'))}"
+        self.env = {
             "KAFKA_BOOTSTRAP_SERVERS": kafka,
             "DATABASE_URL": database_url,
             "CERROJO_LOGIN_PORT": str(login),
             "CERROJO_OPERATOR_PORT": str(operator),
             # A busy machine is not what a test is about.
             "CERROJO_DEADLINE_SECONDS": "25",
-            "CERROJO_WORKERS_PORT": str(ports.choose("127.0.0.1")),
+            "CERROJO_WORKERS_PORT": str(workers),
             **env,
         }
         self._reader = Consumer({"bootstrap.servers": kafka, "group.id": "test"})
@@ -63,7 +66,7 @@ class RunningSystem:
                 ProcessSpec(
                     name=name,
                     command=(sys.executable, "-m", name),
-                    env=self._env,
+                    env=self.env,
                     cwd=PROJECT,
                     log=self.folder / f"{name}.log",
                     start_timeout=READY_SECONDS,
@@ -114,11 +117,25 @@ class RunningSystem:
         with psycopg.connect(self.database_url) as connection:
             return connection.execute(query, values).fetchall()
 
+    def wait_for_all_ready(self) -> None:
+        """Return when every process of both decides and answers."""
+        until = time.monotonic() + READY_SECONDS
+        for url in (self.operator_url, self.workers_url):
+            while not _says_ready(url):
+                assert time.monotonic() < until, f"{url}/readyz does not say so"
+                time.sleep(0.05)
+
     def log_size(self) -> int:
         """How many records stand in `attempts`."""
         partitions = (TopicPartition(ATTEMPTS, n) for n in range(4))
         bounds = (self._reader.get_watermark_offsets(p, timeout=10) for p in partitions)
         return sum(end for _, end in bounds)
+
+    def wait_for_log(self, size: int, seconds: float) -> None:
+        """Return when so many records stand in `attempts`, or the time is over."""
+        until = time.monotonic() + seconds
+        while self.log_size() < size and time.monotonic() < until:
+            pass  # each look waits for the broker's answer
 
     def logs(self) -> str:
         """Everything that both have logged."""
@@ -197,6 +214,14 @@ def run(system: RunningSystem, scenario: Callable[[Client], Coroutine[Any, Any, 
             await scenario(Client(system, session))
 
     asyncio.run(connected())
+
+
+def _says_ready(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/readyz", timeout=5) as response:  # noqa: S310  # http
+            return bool(response.status == 200)
+    except OSError:
+        return False
 
 
 def _title(process: psutil.Process) -> str:
