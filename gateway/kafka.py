@@ -65,3 +65,9 @@ def read(consumer: Consumer) -> list[Message]:
         return []
     # consume() alone would wait for a full batch.
     return [first, *consumer.consume(BATCH - 1, 0)]
+
+
+def reason(error: KafkaException) -> str:
+    """What went wrong, in librdkafka's words."""
+    cause = error.args[0]
+    return cause.str() if isinstance(cause, KafkaError) else str(cause)

@@ -15,7 +15,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 from events.messages import BlocksMessage, UndecodableError, decode_blocks
 from events.topics import BLOCKS
 from gateway import metrics
-from gateway.kafka import end_offset, open_consumer, read
+from gateway.kafka import end_offset, open_consumer, read, reason
 from gateway.logs import Sparse
 from gateway.snapshots import NoTopologyError, load_snapshot
 from gateway.view import View
@@ -58,7 +58,9 @@ class News:
         while not self._stopping.is_set():
             try:
                 self._follow()
-            except (NewsLostError, KafkaException, psycopg.Error, NoTopologyError) as error:
+            except KafkaException as error:
+                self._log.warning("The view has to be loaded anew", reason=reason(error))
+            except (NewsLostError, psycopg.Error, NoTopologyError) as error:
                 self._log.warning("The view has to be loaded anew", reason=str(error).strip())
             except Exception:
                 log.exception("The view has to be loaded anew, and nobody expected why")

@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from events.messages import UndecodableError, Verdict, decode_verdict
 from events.topics import VERDICTS
 from gateway import metrics
-from gateway.kafka import TIMEOUT, end_offset, open_consumer, read
+from gateway.kafka import TIMEOUT, end_offset, open_consumer, read, reason
 from gateway.logs import Sparse
 from settings import Settings
 
@@ -59,7 +59,7 @@ class Replies:
                 try:
                     self._listen(consumer)
                 except KafkaException as error:
-                    self._log.warning("The verdicts cannot be heard", reason=str(error))
+                    self._log.warning("The verdicts cannot be heard", reason=reason(error))
                     self._stopping.wait(AGAIN)
                 except Exception:
                     log.exception("The verdicts cannot be heard, and nobody expected why")

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, TypeVar
+
 from msgspec import Struct, field
+from quart_schema import document_response
+
+Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 
 class Success(Struct):
@@ -74,3 +80,19 @@ class Readiness(Struct):
 
     ready: bool
     parts: dict[str, str]
+
+
+BODY_ERRORS = (400, 408, 413, 415)
+"""What a request with a body can be answered with when the body is not as it must be."""
+
+
+def answers_with(model: type[Struct], status: int, *errors: int) -> Callable[[Handler], Handler]:
+    """Document that an endpoint answers with this, or with an `Error` of these statuses."""
+
+    def decorate(handler: Handler) -> Handler:
+        handler = document_response(model, status)(handler)
+        for error in errors:
+            handler = document_response(Error, error)(handler)
+        return handler
+
+    return decorate

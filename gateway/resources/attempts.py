@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from psycopg import AsyncConnection
 from quart import Blueprint, Response, request
-from quart_schema import document_querystring, document_response
+from quart_schema import document_querystring
 
 from events.messages import Decision
 from gateway import answers
@@ -12,7 +12,7 @@ from gateway.app import services
 from gateway.operations import DecisionRow, select_decisions
 from gateway.profiles import username
 from gateway.queries import OneUser, limit
-from gateway.schemas import Attempts, Decided, Error
+from gateway.schemas import Attempts, Decided, answers_with
 from gateway.times import iso
 
 blueprint = Blueprint("attempts", __name__)
@@ -23,8 +23,7 @@ LARGEST_PAGE = 10_000
 
 @blueprint.get("/attempts")
 @document_querystring(OneUser)
-@document_response(Attempts, 200)
-@document_response(Error, 400)
+@answers_with(Attempts, 200, 400, 503)
 async def list_attempts() -> Response:
     """List what was decided about an account, the newest first."""
     here = services()

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from psycopg import AsyncConnection
 from quart import Blueprint, Response, request
-from quart_schema import document_querystring, document_response
+from quart_schema import document_querystring
 
 from events.messages import FOREVER, Decision, Unblock
 from gateway import answers
@@ -15,7 +15,7 @@ from gateway.errors import NotFoundError, UnavailableError
 from gateway.operations import BlockRow, select_block, select_blocked
 from gateway.profiles import username
 from gateway.queries import Page, limit, text
-from gateway.schemas import Block, BlockedUsers, Error, Lifted
+from gateway.schemas import Block, BlockedUsers, Lifted, answers_with
 from gateway.times import iso, now_ms
 
 blueprint = Blueprint("blocked", __name__)
@@ -29,8 +29,7 @@ _LIFTED = answers.encode({"unblocked": True})
 
 @blueprint.get("/blocked")
 @document_querystring(Page)
-@document_response(BlockedUsers, 200)
-@document_response(Error, 400)
+@answers_with(BlockedUsers, 200, 400, 503)
 async def list_blocked() -> Response:
     """List who is blocked now, in order of the names; `Link` has the next page's address."""
     here = services()
@@ -49,8 +48,7 @@ async def list_blocked() -> Response:
 
 
 @blueprint.get("/blocked/<path:user>")
-@document_response(Block, 200)
-@document_response(Error, 404)
+@answers_with(Block, 200, 400, 404, 503)
 async def show_block(user: str) -> Response:
     """Show an account's block."""
     here = services()
@@ -66,8 +64,7 @@ async def show_block(user: str) -> Response:
 
 
 @blueprint.delete("/blocked/<path:user>")
-@document_response(Lifted, 200)
-@document_response(Error, 404)
+@answers_with(Lifted, 200, 400, 404, 503)
 async def lift_block(user: str) -> Response:
     """Lift an account's block and clear its count; through the log, like everything."""
     here = services()

@@ -8,10 +8,13 @@ import time
 from confluent_kafka import KafkaException
 from psycopg import AsyncConnection
 from quart import Blueprint, Response
+from quart_schema import document_response
 
 from gateway import answers
 from gateway.app import services
 from gateway.errors import UnavailableError
+from gateway.kafka import reason
+from gateway.schemas import Alive, Readiness, answers_with
 from gateway.services import Services
 
 alive = Blueprint("alive", __name__)
@@ -23,12 +26,15 @@ PATIENCE = 1.0  # seconds for each part to answer
 
 
 @alive.get("/healthz")
+@answers_with(Alive, 200)
 async def healthz() -> Response:
     """Say that this process lives."""
     return answers.answer(200, _ALIVE)
 
 
 @ready.get("/readyz")
+@document_response(Readiness, 200)
+@document_response(Readiness, 503)
 async def readyz() -> Response:
     """Say of each part that logins depend on whether it does its work."""
     here = services()
@@ -57,7 +63,7 @@ async def _kafka(here: Services) -> str:
     try:
         await asyncio.to_thread(here.journal.reach, PATIENCE)
     except KafkaException as error:
-        return f"Kafka does not answer: {error.args[0]}"
+        return f"Kafka does not answer: {reason(error)}"
     return "ok"
 
 

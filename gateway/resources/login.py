@@ -8,7 +8,7 @@ from typing import cast
 import structlog
 from psycopg import AsyncConnection
 from quart import Blueprint, Response, request
-from quart_schema import document_request, document_response
+from quart_schema import document_request
 
 from events.messages import Attempt, Decision, Verdict
 from gateway import answers, metrics
@@ -17,7 +17,7 @@ from gateway.app import services
 from gateway.credentials import Credentials, read_credentials
 from gateway.errors import ApiError, UnavailableError, WrongPasswordError
 from gateway.hashing import BadHashError
-from gateway.schemas import Error, Success
+from gateway.schemas import BODY_ERRORS, Success, answers_with
 from gateway.services import LoginServices, blocked, left
 from gateway.times import now_ms
 
@@ -30,8 +30,7 @@ _SUCCESS = answers.encode({"success": True})
 
 @blueprint.post("/login")
 @document_request(Credentials)
-@document_response(Success, 200)
-@document_response(Error, 401)
+@answers_with(Success, 200, *BODY_ERRORS, 401, 403, 429, 503)
 async def login() -> Response:
     """Log in: the gateway checks the password, and the log decides what that means.
 

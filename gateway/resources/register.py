@@ -7,7 +7,7 @@ from typing import cast
 
 from psycopg import AsyncConnection
 from quart import Blueprint, Response, request
-from quart_schema import document_request, document_response
+from quart_schema import document_request
 
 from events.messages import Registered
 from gateway import answers, metrics
@@ -15,18 +15,20 @@ from gateway.accounts import insert_account
 from gateway.app import services
 from gateway.credentials import Credentials, read_credentials
 from gateway.errors import ApiError, TakenError
-from gateway.schemas import Error, Success
+from gateway.schemas import BODY_ERRORS, Success, answers_with
 from gateway.services import LoginServices, left
 
 blueprint = Blueprint("register", __name__)
+
+COMMIT_SECONDS = 0.1
+"""What is left of the deadline for the commit when a verdict comes at the last moment."""
 
 _SUCCESS = answers.encode({"success": True})
 
 
 @blueprint.post("/register")
 @document_request(Credentials)
-@document_response(Success, 201)
-@document_response(Error, 409)
+@answers_with(Success, 201, *BODY_ERRORS, 409, 503)
 async def register() -> Response:
     """Make an account. What strangers did to its name before is forgotten."""
     here = cast(LoginServices, services())
@@ -59,7 +61,7 @@ async def _create(here: LoginServices, credentials: Credentials, due: float) -> 
                 await here.journal.ask(
                     user,
                     here.living_partition(user),
-                    left(due),
+                    left(due - COMMIT_SECONDS),
                     lambda id_, reply: Registered(id_, reply, user),
                 )
 
