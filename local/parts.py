@@ -15,7 +15,7 @@ PROJECT = Path(__file__).parents[1]
 STEP_SECONDS = 120.0
 DOWNLOAD_SECONDS = 7200.0  # on a slow line; what shows that it lives is its progress
 # Together below ten seconds: a stop takes one after the other.
-GATEWAY_DRAIN, WORKERS_DRAIN, STEP_DRAIN = 3.0, 2.0, 1.0
+GATEWAY_DRAIN, WORKERS_DRAIN, STEP_DRAIN = 4.5, 1.5, 1.0
 
 
 class Addresses:

@@ -48,7 +48,7 @@ START_SECONDS = 120.0  # a crash recovery may take that long
 LEFT_SECONDS = 10.0
 SILENCE_SECONDS = 30.0
 PROBE_SECONDS = 2
-GRACE_SECONDS = 2.0
+GRACE_SECONDS = 1.0
 
 
 def _binaries() -> Path:

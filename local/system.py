@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import psutil
 
 from processes import (
     Event,
@@ -56,6 +59,7 @@ class System:
         self._log_starts: dict[str, int] = {}
         self._errors: dict[str, str] = {}
         self._leaving: str | None = None
+        self._family: list[psutil.Process] = []  # what the leaving one has started
         self._stopping = False
 
     @property
@@ -89,7 +93,9 @@ class System:
     def kill(self) -> None:
         """Stop without waiting for anything."""
         self._stopping = True
+        family = [process for name in self.keeper.states for process in self._descendants(name)]
         self.keeper.kill()
+        _kill(family)
 
     def _start_possible(self) -> None:
         if self._stopping or self.failure:
@@ -105,15 +111,25 @@ class System:
         running = [name for name in self._parts if name in self.keeper.states]
         if running:
             self._leaving = running[-1]
+            self._family = self._descendants(self._leaving)
             self.keeper.remove(self._leaving)
         else:
             self.keeper.stop()
+
+    def _descendants(self, name: str) -> list[psutil.Process]:
+        pid = self.keeper.states[name].pid
+        try:
+            return psutil.Process(pid).children(recursive=True) if pid else []
+        except psutil.NoSuchProcess:
+            return []
 
     def _heard(self, event: Event) -> None:
         part = self._parts[event.name]
         if isinstance(event, Said) and event.key == ERROR:
             self._errors[event.name] = event.value
         elif isinstance(event, Gone) and event.name == self._leaving:
+            # A part that was killed could not wait for its own processes.
+            _kill(self._family)
             self._stop_next()
         elif isinstance(event, Held) and part.once:
             self.keeper.remove(event.name)
@@ -160,3 +176,9 @@ class System:
         except OSError:
             lines = []
         return "\n".join(f"    {line}" for line in lines[-TAIL_LINES:]) or "    (it is empty)"
+
+
+def _kill(processes: list[psutil.Process]) -> None:
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):  # also where its pid is someone else's now
+            process.kill()

@@ -8,10 +8,11 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from local.system import ERROR, Part, System
-from processes import Event, Exited, Gone, ProcessSpec, Ready, Started
+from processes import Event, Exited, Gone, ProcessSpec, Ready, Said, Started
 
 TALK = "from processes import parent; import time, sys; p = parent(); p.watch(1); "
 SERVE = TALK + "p.ready(); time.sleep(600)"
@@ -26,7 +27,13 @@ class Stage:
         self.system = System(folder / "run", self.heard.append)
 
     def part(
-        self, name: str, code: str, *after: str, once: bool = False, start_timeout: float = 30.0
+        self,
+        name: str,
+        code: str,
+        *after: str,
+        once: bool = False,
+        start_timeout: float = 30.0,
+        drain_timeout: float = 5.0,
     ) -> Part:
         """A part that runs this Python code."""
         spec = ProcessSpec(
@@ -36,6 +43,7 @@ class Stage:
             log=self.folder / f"{name}.log",
             start_timeout=start_timeout,
             silence_timeout=None,
+            drain_timeout=drain_timeout,
         )
         return Part(spec, after, once)
 
@@ -150,3 +158,24 @@ def test_a_stop_while_starting_leaves_nothing(stage: Stage) -> None:
     stage.stop()
     assert stage.order(Started) == ["files"]
     assert stage.system.keeper.states == {}
+
+
+@pytest.mark.parametrize("impatient", [False, True])
+def test_what_a_killed_part_has_started_is_killed_too(stage: Stage, impatient: bool) -> None:
+    """A keeper among the parts that is late cannot leave its own processes behind."""
+    child = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
+    code = (
+        f"{TALK} import subprocess, signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+        f"c = subprocess.Popen([sys.executable, '-c', {child!r}], start_new_session=True); "
+        "p.say('child', str(c.pid)); p.ready(); time.sleep(600)"
+    )
+    stage.system.start([stage.part("keeper", code, drain_timeout=0.2)])
+    stage.run(lambda: stage.system.complete)
+    (pid,) = (int(event.value) for event in stage.heard if isinstance(event, Said))
+    process = psutil.Process(pid)
+    if impatient:
+        stage.system.kill()
+        stage.run(lambda: stage.system.stopped)
+    else:
+        stage.stop()
+    assert psutil.wait_procs([process], timeout=30)[1] == []
