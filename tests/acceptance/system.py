@@ -52,7 +52,7 @@ class RunningSystem:
             "CERROJO_WORKERS_PORT": str(workers),
             **env,
         }
-        self._reader = Consumer({"bootstrap.servers": kafka, "group.id": "test"})
+        self._kafka = kafka
         self._events = threading.Condition()
         self._happened: list[Event] = []
 
@@ -60,6 +60,7 @@ class RunningSystem:
         """Return when both say that they are ready."""
         self._stop = threading.Event()
         self._happened.clear()
+        self._reader = Consumer({"bootstrap.servers": self._kafka, "group.id": "test"})
         self._keeper = Keeper(self._on_event)
         for name in ("workers", "gateway"):
             self._keeper.add(
@@ -84,6 +85,7 @@ class RunningSystem:
         self._keeper.wake()
         self._thread.join()
         self._keeper.close()
+        self._reader.close()
 
     def wait_for(self, kind: type[Event], name: str, times: int = 1) -> None:
         """Return when this has happened so often since the start."""
