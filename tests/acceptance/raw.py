@@ -1,0 +1,81 @@
+"""Requests as the bytes that they are, for what a well-behaved client does not send."""
+
+from __future__ import annotations
+
+import json
+import select
+import socket
+import struct
+from collections.abc import Mapping
+from contextlib import suppress
+from http.client import HTTPResponse
+from urllib.parse import urlsplit
+
+from multidict import CIMultiDict
+
+from tests.acceptance.system import Answer
+
+PATIENCE = 30.0  # seconds for an answer
+JSON = "application/json"
+
+
+def credentials(
+    user: object = "anna",
+    password: object = "a wrong password",  # noqa: S107  # nobody's
+) -> bytes:
+    """A body for /login and /register."""
+    return json.dumps({"user": user, "pass": password}).encode()
+
+
+def request(
+    method: str,
+    path: str,
+    body: bytes = b"",
+    content_type: str | None = JSON,
+    headers: Mapping[str, str] | None = None,
+) -> bytes:
+    """A request; its length is announced, unless these headers do."""
+    lines = {"Host": "localhost", "Content-Length": str(len(body)), **(headers or {})}
+    if "Transfer-Encoding" in lines:
+        del lines["Content-Length"]
+    if content_type is not None:
+        lines["Content-Type"] = content_type
+    head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+    return f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode("latin-1") + body
+
+
+def chunked(body: bytes, size: int = 65_536) -> bytes:
+    """The body in chunks."""
+    parts = [body[start : start + size] for start in range(0, len(body), size)]
+    return b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in [*parts, b""])
+
+
+def connect(url: str) -> socket.socket:
+    """A connection to this port."""
+    address = urlsplit(url)
+    assert address.hostname
+    assert address.port
+    return socket.create_connection((address.hostname, address.port), PATIENCE)
+
+
+def exchange(url: str, data: bytes) -> Answer:
+    """Send this until an answer comes, and read it."""
+    with connect(url) as connection:
+        rest = memoryview(data)
+        with suppress(ConnectionError):  # it wants no more; the answer says why
+            while rest and not select.select([connection], [connection], [])[0]:
+                rest = rest[connection.send(rest) :]
+        response = HTTPResponse(connection)
+        response.begin()
+        body = response.read()
+        return Answer(
+            response.status, json.loads(body) if body else None, CIMultiDict(response.getheaders())
+        )
+
+
+def send_and_leave(url: str, data: bytes, *, reset: bool) -> None:
+    """Send this and close the connection without a look at the answer."""
+    with connect(url) as connection:
+        connection.sendall(data)
+        if reset:  # RST in the place of FIN
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
