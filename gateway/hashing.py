@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -51,9 +52,7 @@ class Hasher:
     async def _run(self, work: Callable[[], T]) -> T:
         metrics.HASHES_IN_FLIGHT.inc()
         try:
-            return await asyncio.get_running_loop().run_in_executor(
-                self._threads, metrics.HASH_SECONDS.time()(work)
-            )
+            return await asyncio.get_running_loop().run_in_executor(self._threads, _timed, work)
         finally:
             metrics.HASHES_IN_FLIGHT.dec()
 
@@ -64,3 +63,11 @@ class Hasher:
             return False
         except (VerificationError, InvalidHashError) as error:
             raise BadHashError(str(error)) from None
+
+
+def _timed(work: Callable[[], T]) -> T:
+    started = time.monotonic()
+    try:
+        return work()
+    finally:
+        metrics.HASH_SECONDS.observe(time.monotonic() - started)

@@ -9,7 +9,7 @@ function element(name, ...children) {
 }
 
 // A schema as the JSON that it describes, as in {"user": "string"}.
-function example(schema, depth = 0) {
+function example(schema = {}, depth = 0) {
   if (schema.$ref) {
     const name = schema.$ref.split("/").pop();
     return depth > 5 ? name : example(api.components.schemas[name], depth + 1);
