@@ -1,0 +1,139 @@
+"""An account is made once, by one, with a clean slate, and only with the log's consent."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+from processes import Ready
+from tests.acceptance.system import Answer, Client, RunningSystem, run, statuses
+from tests.acceptance.waiting import until
+
+RIGHT = "a good password"
+WRONG = "a wrong password"
+
+
+def body(user: str, password: str = RIGHT) -> dict[str, str]:
+    """What /register wants."""
+    return {"user": user, "pass": password}
+
+
+async def get_in(client: Client, user: str) -> Answer:
+    """Log in, once the news that the block is lifted has come to every process."""
+    return await until(lambda: client.login(user, RIGHT), lambda answer: answer.status != 429)
+
+
+def test_a_name_is_given_once(system: RunningSystem):
+    """201, and 409 for whoever comes later, whose password is not taken."""
+
+    async def scenario(client: Client) -> None:
+        first = await client.post("/register", body("first"))
+        assert (first.status, first.body) == (201, {"success": True})
+        second = await client.post("/register", body("first", "another password"))
+        assert (second.status, list(second.body)) == (409, ["error"])
+        accepted = await client.login("first", RIGHT)
+        assert (accepted.status, accepted.body) == (200, {"success": True})
+        assert (await client.login("first", "another password")).status == 401
+
+    run(system, scenario)
+
+
+def test_of_two_who_register_at_once_one_gets_the_name(system: RunningSystem):
+    """One 201 and one 409, and the password is that of the 201."""
+
+    async def scenario(client: Client) -> None:
+        for number in range(10):
+            user = f"wanted{number}"
+            passwords = [f"password of {n}" for n in range(2)]
+            answers = await asyncio.gather(
+                *(client.post("/register", body(user, password)) for password in passwords)
+            )
+            assert statuses(answers) == {201: 1, 409: 1}
+            for password, answer in zip(passwords, answers, strict=True):
+                expected = 200 if answer.status == 201 else 401
+                assert (await client.login(user, password)).status == expected
+
+    run(system, scenario)
+
+
+def test_registering_clears_what_strangers_did_to_the_name(system: RunningSystem):
+    """Their guesses are forgotten, and so is the block that they caused."""
+
+    async def scenario(client: Client) -> None:
+        for guesses in (4, 5):
+            user = f"strangers{guesses}"
+            for _ in range(guesses):
+                assert (await client.login(user, WRONG)).status == 401
+            blocked = await client.operator("GET", f"/blocked/{user}")
+            assert blocked.status == (200 if guesses == 5 else 404)
+            await client.register(user, RIGHT)
+            assert (await client.operator("GET", f"/blocked/{user}")).status == 404
+            assert (await get_in(client, user)).status == 200
+            # All five of the owner's own, and not one fewer.
+            for _ in range(5):
+                assert (await client.login(user, WRONG)).status == 401
+            assert (await client.login(user, RIGHT)).status == 429
+
+    run(system, scenario)
+
+
+def test_a_failed_registration_clears_nothing(system: RunningSystem):
+    """A stranger who registers a name that is taken does not get its block lifted."""
+
+    async def scenario(client: Client) -> None:
+        await client.register("taken", RIGHT)
+        for _ in range(5):
+            assert (await client.login("taken", WRONG)).status == 401
+        assert (await client.post("/register", body("taken"))).status == 409
+        assert (await client.login("taken", RIGHT)).status == 429
+        assert (await client.operator("GET", "/blocked/taken")).status == 200
+
+    run(system, scenario)
+
+
+def test_nobody_learns_from_an_answer_which_names_exist(system: RunningSystem):
+    """A wrong password gives the same body and headers, and so does a block."""
+
+    def essence(answer: Answer) -> tuple[object, ...]:
+        changing = {"date", "retry-after"}
+        headers = {k: v for k, v in answer.headers.items() if k.lower() not in changing}
+        body = {k: v.split(" in ")[0] for k, v in answer.body.items()}  # without the seconds
+        return answer.status, body, headers, "Retry-After" in answer.headers
+
+    async def scenario(client: Client) -> None:
+        await client.register("known-one", RIGHT)
+        answers = {
+            user: [essence(await client.login(user, WRONG)) for _ in range(6)]
+            for user in ("known-one", "unknown-1")
+        }
+        assert answers["known-one"] == answers["unknown-1"]
+        assert [status for status, *_ in answers["known-one"]] == [401] * 5 + [429]
+
+    run(system, scenario)
+
+
+def test_no_account_is_made_without_the_log(system: RunningSystem):
+    """503 while no worker lives, and nothing is kept of it; afterwards it works."""
+
+    async def ready(client: Client) -> int:
+        return (await client.operator("GET", "/readyz")).status
+
+    async def scenario(client: Client) -> None:
+        system.signal("workers", signal.SIGSTOP)  # who would start them again at once
+        system.kill("worker partition")
+        await until(lambda: ready(client), lambda status: status == 503)
+        answer = await client.post("/register", body("too-early"))
+        assert (answer.status, list(answer.body)) == (503, ["error"])
+        assert answer.retry_after >= 1
+        assert system.query("SELECT FROM accounts WHERE username = 'too-early'") == []
+
+    run(system, scenario)
+    system.kill("workers")
+    system.wait_for(Ready, "workers", 2)
+
+    async def afterwards(client: Client) -> None:
+        await until(lambda: ready(client), lambda status: status == 200)
+        await client.register("too-early", RIGHT)
+        assert (await client.login("too-early", RIGHT)).status == 200
+
+    run(system, afterwards)
