@@ -1,0 +1,250 @@
+"""What the metrics say is what happened, in Prometheus' own words."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+from urllib.request import urlopen
+
+import pytest
+from confluent_kafka import Producer
+from prometheus_client.parser import text_string_to_metric_families
+
+from events.topics import ATTEMPTS, BLOCKS, partition_of
+from tests.acceptance.system import PROJECT, Client, RunningSystem, run
+from tests.acceptance.waiting import until
+
+RIGHT = "a good password"
+WRONG = "a wrong password"
+USER = "distinctive-name"
+
+GATEWAY = ("gateway.metrics", "gateway.process_metrics")
+WORKERS = ("workers.metrics",)
+
+Labels = tuple[tuple[str, str], ...]
+
+
+def series(name: str, **labels: str) -> tuple[str, Labels]:
+    """A series' name and labels."""
+    return name, tuple(sorted(labels.items()))
+
+
+class Page(NamedTuple):
+    """An exposition: the families' types and meanings, and the samples' values."""
+
+    families: dict[str, tuple[str, str]]
+    samples: dict[tuple[str, Labels], float]
+
+    def value(self, name: str, **labels: str) -> float:
+        """This sample; 0 where there is none yet."""
+        return self.samples.get(series(name, **labels), 0.0)
+
+    def total(self, name: str) -> float:
+        """The samples of this name, added up."""
+        return sum(value for (found, _), value in self.samples.items() if found == name)
+
+
+def text(url: str) -> str:
+    """The page as it is."""
+    with urlopen(f"{url}/metrics", timeout=10) as response:  # noqa: S310  # http
+        assert response.headers["Content-Type"].startswith("text/plain; version=")
+        return str(response.read().decode())
+
+
+def scrape(url: str) -> Page:
+    """The page as Prometheus' parser understands it."""
+    page = Page({}, {})
+    for family in text_string_to_metric_families(text(url)):
+        assert family.name not in page.families, f"{family.name} is there twice"
+        page.families[family.name] = (family.type, family.documentation)
+        for sample in family.samples:
+            one = series(sample.name, **sample.labels)
+            assert one not in page.samples, f"{one} is there twice"
+            page.samples[one] = sample.value
+    return page
+
+
+def defined(modules: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """What these modules define, seen by an interpreter of its own: some names are in both."""
+    code = (
+        "import importlib, json, sys\n"
+        "from prometheus_client import REGISTRY, GC_COLLECTOR, PLATFORM_COLLECTOR,"
+        " PROCESS_COLLECTOR\n"
+        "for c in (GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR): REGISTRY.unregister(c)\n"
+        "for module in sys.argv[1:]: importlib.import_module(module)\n"
+        "print(json.dumps({f.name: (f.type, f.documentation) for f in REGISTRY.collect()}))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *modules], cwd=PROJECT, stdout=subprocess.PIPE, check=True
+    )
+    return {name: tuple(about) for name, about in json.loads(done.stdout).items()}
+
+
+async def until_changed_by(
+    url: str, before: Page, changes: Mapping[tuple[str, Labels], float]
+) -> None:
+    """Return when exactly this has been counted since; workers count after they answer."""
+
+    async def look() -> dict[tuple[str, Labels], float]:
+        now = scrape(url)
+        return {one: now.samples.get(one, 0.0) for one in changes}
+
+    expected = {one: before.samples.get(one, 0.0) + change for one, change in changes.items()}
+    await until(look, lambda seen: seen == expected)
+
+
+def test_what_is_done_is_counted(system: RunningSystem):
+    """Every login, registration and decision is counted once, under its own outcome."""
+    gateway, workers = scrape(system.operator_url), scrape(system.workers_url)
+
+    async def scenario(client: Client) -> None:
+        await client.register(USER, RIGHT)
+        assert (await client.post("/register", {"user": USER, "pass": RIGHT})).status == 409
+        for password in [RIGHT] * 3 + [WRONG] * 5 + [RIGHT] * 2:
+            await client.login(USER, password)
+        assert (await client.post("/login", {"user": ""})).status == 400
+        assert (await client.post("/register", {"user": ""})).status == 400
+        assert (await client.operator("DELETE", f"/blocked/{USER}")).status == 200
+        await until_changed_by(
+            system.operator_url,
+            gateway,
+            {
+                series("cerrojo_logins_total", result="accepted"): 3,
+                series("cerrojo_logins_total", result="wrong"): 5,
+                series("cerrojo_logins_total", result="blocked"): 2,
+                series("cerrojo_logins_total", result="invalid"): 1,
+                series("cerrojo_registrations_total", result="created"): 1,
+                series("cerrojo_registrations_total", result="taken"): 1,
+                series("cerrojo_registrations_total", result="invalid"): 1,
+                series("cerrojo_login_seconds_count"): 11,
+            },
+        )
+        # The last two may have been refused by the view, or by the log.
+        hashes = "cerrojo_hash_seconds_count"
+        extra = scrape(system.operator_url).value(hashes) - gateway.value(hashes) - 10
+        assert extra in (0, 1, 2)
+        await until_changed_by(
+            system.workers_url,
+            workers,
+            {
+                series("cerrojo_attempts_total", outcome="right", verdict="accepted"): 3,
+                series("cerrojo_attempts_total", outcome="wrong", verdict="rejected"): 5,
+                series("cerrojo_attempts_total", outcome="right", verdict="blocked"): extra,
+                series("cerrojo_commands_total", kind="registered"): 1,
+                series("cerrojo_commands_total", kind="unblock"): 1,
+                series("cerrojo_blocks_total"): 1,
+                series("cerrojo_batch_size_sum"): 10 + extra,
+            },
+        )
+
+    run(system, scenario)
+
+
+def test_no_username_is_in_a_metric(system: RunningSystem):
+    """Nor a password: after logins of a distinctive user both pages know nothing of it."""
+
+    async def scenario(client: Client) -> None:
+        for password in (RIGHT, WRONG):
+            await client.login(USER, password)
+
+    run(system, scenario)
+    for url in (system.operator_url, system.workers_url):
+        page = text(url)
+        for secret in (USER, RIGHT, WRONG, "distinctive"):
+            assert secret not in page
+
+
+def test_a_killed_worker_leaves_no_stale_series(system: RunningSystem):
+    """Its gauges vanish with it, and its counters go on when it has a successor."""
+    user = "decided-by-two"
+    partition = str(partition_of(user, 4))
+    restarts = series("cerrojo_process_restarts_total", role="worker")
+
+    async def look() -> Page:
+        return scrape(system.workers_url)
+
+    async def scenario(client: Client) -> None:
+        await client.register(user, RIGHT)
+        assert (await client.login(user, RIGHT)).status == 200
+        before = await look()
+        gauges = {one for one in before.samples if one[1] == (("partition", partition),)}
+        assert series("cerrojo_lag", partition=partition) in gauges
+        system.kill(f"worker partition {partition}")
+        dead = await until(look, lambda page: not gauges & page.samples.keys())
+        assert dead.total("cerrojo_attempts_total") == before.total("cerrojo_attempts_total")
+        await until(lambda: client.login(user, RIGHT), lambda answer: answer.status == 200)
+        back = await until(look, lambda page: gauges <= page.samples.keys())
+        assert back.samples[restarts] == 1
+        assert back.samples.keys() - {restarts} == before.samples.keys() - {restarts}
+        await until_changed_by(
+            system.workers_url,
+            before,
+            {series("cerrojo_attempts_total", outcome="right", verdict="accepted"): 1},
+        )
+
+    run(system, scenario)
+
+
+def test_a_killed_gateway_process_leaves_no_stale_series(system: RunningSystem):
+    """Its successor goes on with its counters; no series is lost, added or doubled."""
+    restarts = series("cerrojo_process_restarts_total", role="login")
+
+    async def look() -> Page:
+        return scrape(system.operator_url)
+
+    async def scenario(client: Client) -> None:
+        assert (await client.login("nobody-there", WRONG)).status == 401
+        before = await look()
+        system.kill("gateway login 1")
+        back = await until(
+            look,
+            lambda page: (
+                page.samples.get(restarts) == 1
+                and page.value("cerrojo_processes", state="ready") == 3
+            ),
+        )
+        assert back.samples.keys() - {restarts} == before.samples.keys() - {restarts}
+        for name in ("cerrojo_logins_total", "cerrojo_login_seconds_count"):
+            assert back.total(name) == before.total(name)
+
+    run(system, scenario)
+
+
+@pytest.mark.parametrize("side", ["gateway", "workers"])
+def test_every_metric_is_there_under_its_name_and_meaning(
+    system: RunningSystem, kafka: str, side: str
+):
+    """All that are defined and no others, in Prometheus' naming conventions."""
+    url = {"gateway": system.operator_url, "workers": system.workers_url}[side]
+    producer = Producer({"bootstrap.servers": kafka})
+    for topic in (ATTEMPTS, BLOCKS):  # these are counted under the topic's name, once there is one
+        producer.produce(topic, b"\xc1 nothing", b"nothing", 0)
+    assert producer.flush(10) == 0
+    wanted = defined(GATEWAY if side == "gateway" else WORKERS)
+
+    async def look() -> dict[str, tuple[str, str]]:
+        return scrape(url).families
+
+    async def scenario(client: Client) -> None:
+        assert await until(look, lambda found: set(found) == set(wanted))
+
+    run(system, scenario)
+    page = scrape(url)
+    for name, (kind, meaning) in page.families.items():
+        assert wanted[name][0] == kind
+        assert re.fullmatch(r"cerrojo(_[a-z]+)+", name)
+        assert not re.search(r"_(total|count|sum|bucket|ms|milliseconds|minutes|info)$", name)
+        assert len(meaning) > 10
+        own = {sample for sample, _ in page.samples if sample.startswith(name)}
+        if kind == "counter":
+            assert f"{name}_total" in own
+        if kind == "histogram":
+            assert name.endswith(("_seconds", "_size"))
+            assert {f"{name}_{part}" for part in ("bucket", "sum", "count")} <= own
+    labels = {label for _, labels in page.samples for label, _ in labels}
+    small = {"result", "topic", "role", "state", "le", "outcome", "verdict", "kind", "partition"}
+    assert labels <= small
