@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import random
 import socket
 
@@ -15,19 +16,21 @@ CHOICE = range(20_000, 32_000)
 
 
 def is_free(host: str, port: int) -> bool:
-    """Whether a server could listen there now. Raises :class:`LocalError` for a bad host."""
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except OSError as error:
-        raise LocalError(f"{host!r} is not an address to listen on: {error}.") from None
+    """Whether a server could listen there now, as far as others are concerned.
+
+    Raises OSError where it could not for another reason, such as a foreign address.
+    """
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     for family, kind, protocol, _, address in found:
         with socket.socket(family, kind, protocol) as trial:
             trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 trial.bind(address)
                 trial.listen(1)
-            except OSError:
-                return False
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE:
+                    return False
+                raise
     return True
 
 
@@ -40,8 +43,16 @@ def choose(host: str) -> int:
 
 
 def require_free(variable: str, host: str, port: int) -> None:
-    """Raise :class:`LocalError`, which names the setting, where the port is taken."""
-    if not is_free(host, port):
+    """Raise :class:`LocalError`, which names the setting, where nothing can listen there."""
+    try:
+        free = is_free(host, port)
+    except OSError as error:
+        raise LocalError(
+            f"{variable} is {port}, and nothing can listen on {host}:{port}: {error.strerror}. Set "
+            f"{variable} to another port, or {variable.replace('_PORT', '_HOST')} to an address of "
+            "this machine."
+        ) from None
+    if not free:
         raise LocalError(
             f"{variable} is {port}, and {host}:{port} is taken{_by(port)}. Stop what listens "
             f"there, or set {variable} to another port."

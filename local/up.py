@@ -11,15 +11,17 @@ from local.errors import LocalError
 from local.parts import Addresses, cerrojo_parts, server_parts
 from local.screen import Screen
 from local.system import System
-from processes import leftovers, stop_signals
+from processes import leftovers, parent, stop_signals
 from settings import Settings, variable
 
+STOP_SECONDS = 10.0
 LEFTOVERS_SECONDS = 2.0  # for each part that a killed run left behind; most have ended by then
 
 
 def run(settings: Settings) -> int:
     """Bring everything up and stay until asked to stop; returns the exit code."""
     started = time.monotonic()
+    parent().watch(STOP_SECONDS)  # of a program that started this one, such as a test
     try:
         data_dir = datadir.create(settings.data_dir)
         with datadir.only_one(data_dir):

@@ -35,6 +35,12 @@ def test_a_taken_port_is_named_with_its_setting_and_its_process(taken: int) -> N
         ports.require_free("CERROJO_X", "127.0.0.1", taken)
 
 
+def test_an_address_of_another_machine_is_named() -> None:
+    """It is not said to be taken, and the setting to change is the host."""
+    with pytest.raises(LocalError, match="CERROJO_X_HOST to an address of this machine"):
+        ports.require_free("CERROJO_X_PORT", "192.0.2.1", 3000)
+
+
 @pytest.mark.parametrize("which", ["login", "operator", "workers"])
 def test_every_port_is_checked(which: str, taken: int) -> None:
     """No taken port is found out only when its part fails."""
