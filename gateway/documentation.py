@@ -28,6 +28,10 @@ def openapi(settings: Settings) -> bytes:
     app.register_blueprint(health.alive)
     app.register_blueprint(health.ready)
     described = OpenAPIProvider(app, schema).schema()
+    described["paths"]["/metrics"]["get"]["responses"]["200"] = {  # quart-schema knows only JSON
+        "description": "Prometheus' text format.",
+        "content": {"text/plain": {"schema": {"type": "string"}}},
+    }
     login_server = {"url": f"http://{settings.login_host}:{settings.login_port}"}
     operator_server = {"url": f"http://{settings.operator_host}:{settings.operator_port}"}
     for path, operations in described["paths"].items():
