@@ -59,6 +59,11 @@ class Servers:
         self._end("kill")
 
     @property
+    def data_dir(self) -> Path:
+        """Where all that both keep is: `kafka`, `postgres`, and their `logs`."""
+        return self._data_dir
+
+    @property
     def kafka_bootstrap_servers(self) -> str:
         """Where Kafka is, as `host:port`."""
         return self._addresses.kafka_bootstrap_servers
