@@ -1,0 +1,169 @@
+"""A password is nowhere afterwards."""
+
+from __future__ import annotations
+
+import base64
+import json
+import mmap
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from urllib.request import urlopen
+
+import psycopg
+import pytest
+
+from events.topics import ATTEMPTS, VERDICTS
+from local.servers import Servers
+from tests.acceptance.raw import credentials, exchange, request
+from tests.acceptance.system import Client, RunningSystem, run
+
+USER = "known-by-name"
+
+
+def base64_forms(secret: bytes) -> Iterator[bytes]:
+    """What is left of it in base64, whatever stands before and after it."""
+    for before in range(3):
+        text = base64.b64encode(b"\0" * before + secret)
+        first = -(-before * 8 // 6)
+        yield text[first : (before + len(secret)) * 8 // 6]
+
+
+def forms(secret: str) -> set[bytes]:
+    """How a text may be written down."""
+    plain = secret.encode()
+    escaped = "".join(f"\\u{ord(character):04x}" for character in secret).encode()
+    return {
+        plain,
+        secret.upper().encode(),
+        secret.encode("utf-16-le"),
+        secret.encode("utf-16-be"),
+        plain.hex().encode(),
+        plain.hex().upper().encode(),
+        plain.hex(" ").encode(),
+        escaped,
+        escaped.replace(b"\\", b"\\\\"),
+        "".join(f"%{byte:02x}" for byte in plain).encode(),
+        "".join(f"\\x{byte:02x}" for byte in plain).encode(),
+        *base64_forms(plain),
+    }
+
+
+def stretches(path: Path) -> Iterator[tuple[int, int]]:
+    """The parts of a file that hold data: Kafka's indices are large and mostly holes."""
+    with path.open("rb") as file:
+        end = 0
+        while True:
+            try:
+                start = os.lseek(file.fileno(), end, os.SEEK_DATA)
+                end = os.lseek(file.fileno(), start, os.SEEK_HOLE)
+            except OSError:  # no more data, or a pipe
+                return
+            yield start, end
+
+
+def contains(path: Path, wanted: Iterable[bytes]) -> bool:
+    """Whether one of these is in this file."""
+    spans = list(stretches(path))
+    if not spans:
+        return False
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return any(data.find(form, start, end) >= 0 for start, end in spans for form in wanted)
+
+
+def found(folder: Path, secret: str) -> set[Path]:
+    """The files in this folder that have it in them, in any form."""
+    wanted = forms(secret)
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder) for path in files if contains(path, wanted)}
+
+
+def test_the_search_knows_a_text_in_every_form(tmp_path: Path):
+    """Otherwise finding nothing would mean nothing."""
+    secret = secrets.token_urlsafe(12)
+    for number, form in enumerate(forms(secret)):
+        (tmp_path / str(number)).write_bytes(b"\0" * 9999 + form + b"\n")
+    for number in range(3):
+        text = base64.b64encode(os.urandom(number) + json.dumps({"pass": secret}).encode())
+        (tmp_path / f"base64 {number}").write_bytes(text)
+    (tmp_path / "without").write_bytes(secret.encode()[:-1])
+    everything = {path.relative_to(tmp_path) for path in tmp_path.iterdir()}
+    assert found(tmp_path, secret) == everything - {Path("without")}
+
+
+@pytest.fixture(scope="module")
+def canary(system: RunningSystem) -> str:
+    """A text that was in every password that this system was sent, in good ones and in bad."""
+    secret = f"canary{secrets.token_hex(10)}"
+    right, wrong = f"right {secret} one", f"wrong {secret} one"
+
+    async def well_formed(client: Client) -> None:
+        await client.register(USER, right)
+        assert (await client.post("/register", {"user": USER, "pass": wrong})).status == 409
+        assert (await client.login(USER, right)).status == 200
+        assert (await client.login("nobody-of-this-name", wrong)).status == 401
+        assert (await client.login(f"{USER}2", f"\N{GRINNING FACE} {secret}")).status == 401
+        for status in [401] * 5 + [429] * 2:
+            assert (await client.login(USER, wrong)).status == status
+        assert (await client.login(USER, right)).status == 429
+
+    run(system, well_formed)
+    bad_bodies = (
+        right.encode(),
+        credentials(USER, right)[:-1],
+        credentials(USER, right)[:-1] + b', "more": 1}',
+        credentials(USER, f"{secret}\0"),
+        credentials(USER, f"{secret}\ud800"),
+        credentials(USER, [right]),
+        credentials(USER, right * 500),
+        credentials(right, right),
+        credentials("", right),
+    )
+    for path in ("/login", "/register"):
+        for body in bad_bodies:
+            assert exchange(system.login_url, request("POST", path, body)).status in (400, 413)
+        body = credentials(USER, right)
+        for data, status in (
+            (request("POST", path, body, "text/plain"), 415),
+            (request("PUT", path, body), 405),
+            (request("POST", f"{path}/{secret}", body), 404),
+        ):
+            assert exchange(system.login_url, data).status == status
+    unfinished = request("POST", "/login", body[:-1], headers={"Content-Length": "9999"})
+    assert exchange(system.login_url, unfinished).status == 408
+    return secret
+
+
+def test_no_password_is_in_any_file(system: RunningSystem, servers: Servers, canary: str):
+    """Not in Kafka's, not in Postgres', not in a log; the username, found there, shows the way."""
+    with psycopg.connect(servers.database_url, autocommit=True) as connection:
+        # A checkpoint, by one who may not ask for it: copying a database takes one.
+        connection.execute("CREATE DATABASE checkpoint STRATEGY file_copy")
+        connection.execute("DROP DATABASE checkpoint")
+    names = found(servers.data_dir, USER)
+    assert {path.parts[-2].rpartition("-")[0] for path in names if path.parts[0] == "kafka"} >= {
+        ATTEMPTS,
+        VERDICTS,
+    }
+    assert any(path.parts[:2] == ("postgres", "base") for path in names)
+    assert any(path.parts[:2] == ("postgres", "pg_wal") for path in names)
+    assert found(servers.data_dir, canary) == set()
+    assert system.logs()
+    assert found(system.folder, canary) == set()
+
+
+def test_no_password_is_in_a_page_of_metrics(system: RunningSystem, canary: str):
+    """Nor in what the operators' resources say."""
+    pages = (
+        f"{system.workers_url}/metrics",
+        f"{system.operator_url}/metrics",
+        f"{system.operator_url}/blocked",
+        f"{system.operator_url}/blocked/{USER}",
+        f"{system.operator_url}/attempts?user={USER}",
+    )
+    for page in pages:
+        with urlopen(page) as response:  # noqa: S310  # http
+            text = response.read()
+        assert text
+        assert not any(form in text for form in forms(canary)), page
