@@ -1,9 +1,10 @@
-"""A running system for each module of tests."""
+"""A running system for the tests, one at a time."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from typing import Protocol
 
 import psycopg
 import pytest
@@ -15,18 +16,27 @@ from sql.topology import settle_partitions
 from tests.acceptance.system import CHEAPEST, RunningSystem
 from tests.kafka import new_topics
 
-StartSystem = Callable[[Mapping[str, str]], RunningSystem]
+
+class StartSystem(Protocol):
+    """Starts a system with these settings; one that is shared is handed out while it runs."""
+
+    def __call__(self, env: Mapping[str, str], *, shared: bool = False) -> RunningSystem: ...
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def start_system(
     servers: Servers, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[StartSystem]:
     """Starts a system with these settings on topics and a database of its own, one at a time."""
     running: list[RunningSystem] = []
     databases: list[str] = []
+    is_shared = False
 
-    def start(env: Mapping[str, str]) -> RunningSystem:
+    def start(env: Mapping[str, str], *, shared: bool = False) -> RunningSystem:
+        nonlocal is_shared
+        if running and shared and is_shared:
+            return running[0]
+        is_shared = shared
         while running:
             running.pop().stop()
         name = f"system_{secrets.token_hex(6)}"
@@ -57,5 +67,5 @@ def start_system(
 
 @pytest.fixture(scope="module")
 def system(start_system: StartSystem) -> RunningSystem:
-    """A system with the default policy and the cheapest hash."""
-    return start_system(CHEAPEST)
+    """A system with the default policy and the cheapest hash, for several modules in a row."""
+    return start_system(CHEAPEST, shared=True)

@@ -297,6 +297,8 @@ def test_a_message_that_cannot_be_read_is_put_aside(system: RunningSystem, kafka
     run(system, scenario)
     rows = system.query(
         "SELECT partition, generation, log_offset, key, value, reason FROM quarantine"
+        " WHERE key = %s",
+        user.encode(),
     )
     assert {row[:5] for row in rows} == {
         (partition, 1, offset, user.encode(), value) for value, offset in offsets.items()
