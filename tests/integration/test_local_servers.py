@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import psycopg
 import pytest
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
@@ -78,9 +78,16 @@ def test_commits_are_on_disk_and_the_role_is_no_superuser(servers: Servers) -> N
 
 def test_the_broker_logs_and_makes_no_topics_by_itself(servers: Servers) -> None:
     """A topic with wrong settings never comes into being because somebody asked for it."""
-    admin = AdminClient({"bootstrap.servers": servers.kafka_bootstrap_servers})
-    admin.list_topics("nobody-made-this", timeout=10)
-    assert "nobody-made-this" not in admin.list_topics(timeout=10).topics
+    refused: list[KafkaError | None] = []
+    producer = Producer(
+        {
+            "bootstrap.servers": servers.kafka_bootstrap_servers,
+            "topic.metadata.propagation.max.ms": 2000,  # time enough to make one
+        }
+    )
+    producer.produce("nobody-made-this", b"1", on_delivery=lambda error, _: refused.append(error))
+    producer.flush(30)
+    assert [error and error.code() for error in refused] == [KafkaError.UNKNOWN_TOPIC_OR_PART]
     log = _passfile(servers).parent / "logs" / "kafka.log"
     assert "started" in log.read_text()
 
@@ -138,6 +145,21 @@ def test_postgres_runs_beneath_a_closed_folder(closed_folder: Path) -> None:
     assert 0 not in users
     after = [folder.stat() for folder in folders]
     assert [(s.st_mode, s.st_uid) for s in after] == [(s.st_mode, s.st_uid) for s in before]
+
+
+def test_a_lock_of_a_dead_postgres_is_not_in_the_way(closed_folder: Path) -> None:
+    """Its pid may have gone to a stranger since, whom Postgres would take for its former self."""
+    data_dir = closed_folder / "data"
+    with Servers(data_dir):
+        pass
+    command = [*run_as(service_account()), sys.executable, "-c", "input()"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as stranger:
+        for name in ("postmaster.pid", f"{postgres.SOCKET}.lock"):
+            lock = data_dir / "postgres" / name
+            lock.write_text(f"{stranger.pid}\n{data_dir / 'postgres'}\n0\n5432\n.\n\n")
+        with Servers(data_dir) as servers, psycopg.connect(servers.database_url):
+            assert stranger.poll() is None
+        stranger.communicate(b"\n")
 
 
 def test_postgres_runs_for_an_ordinary_user(tmp_path: Path) -> None:

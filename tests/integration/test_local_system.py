@@ -160,6 +160,50 @@ def test_a_stop_while_starting_leaves_nothing(stage: Stage) -> None:
     assert stage.system.keeper.states == {}
 
 
+def test_nothing_is_started_after_a_failure(stage: Stage) -> None:
+    """Also when what it waited for gets there afterwards."""
+    go = stage.folder / "go"
+    files = f"import pathlib, time\nwhile not pathlib.Path({str(go)!r}).exists(): time.sleep(0.02)"
+    stage.system.start(
+        [
+            stage.part("files", files, once=True),
+            stage.part("server", SERVE, "files"),
+            stage.part("broken", "raise SystemExit(1)"),
+        ]
+    )
+    stage.run(lambda: stage.system.failure)
+    go.touch()
+    stage.run(lambda: "files" in stage.system.ready)
+    stage.stop()
+    assert "server" not in stage.order(Started)
+
+
+def test_nothing_is_started_during_a_stop(stage: Stage) -> None:
+    """Also when what it waited for gets there while another part still drains."""
+    go, gone = stage.folder / "go", stage.folder / "gone"
+    files = f"{TALK} from pathlib import Path; go, gone = Path({str(go)!r}), Path({str(gone)!r})"
+    server = (
+        f"{files}\n"
+        "while not go.exists(): time.sleep(0.02)\n"
+        "p.ready(); gone.touch(); time.sleep(600)"
+    )
+    draining = (
+        f"{files}; import signal\n"
+        "signal.signal(signal.SIGTERM, lambda *_: go.touch()); p.ready()\n"
+        "while not gone.exists(): time.sleep(0.02)\n"
+    )
+    stage.system.start(
+        [
+            stage.part("server", server),
+            stage.part("client", SERVE, "server"),
+            stage.part("other", draining),
+        ]
+    )
+    stage.run(lambda: stage.order(Ready) == ["other"])
+    stage.stop()
+    assert "client" not in stage.order(Started)
+
+
 @pytest.mark.parametrize("impatient", [False, True])
 def test_what_a_killed_part_has_started_is_killed_too(stage: Stage, impatient: bool) -> None:
     """A keeper among the parts that is late cannot leave its own processes behind."""

@@ -72,6 +72,15 @@ def test_kafka_keeps_its_ports(tmp_path: Path) -> None:
     assert first.broker != first.controller
 
 
+def test_the_broker_may_be_given_the_controllers_port(tmp_path: Path) -> None:
+    """The controller then takes another one."""
+    kafka = Kafka(tmp_path, tmp_path)
+    kafka.reserve_ports()
+    wanted = kafka.ports.controller
+    kafka.reserve_ports(wanted)
+    assert kafka.ports.broker == wanted != kafka.ports.controller
+
+
 def test_kafka_leaves_a_port_that_someone_else_took(tmp_path: Path, taken: int) -> None:
     """A port that nobody asked for by name is no reason not to start."""
     kafka = Kafka(tmp_path, tmp_path)
