@@ -104,7 +104,7 @@ def _wait_until_usable(admin: AdminClient) -> None:
     while True:
         try:
             offsets = {
-                TopicPartition(name, partition.id): OffsetSpec.latest()
+                TopicPartition(name, partition.id): OffsetSpec.latest()  # type: ignore[no-untyped-call]
                 for name in _CONFIGS
                 for partition in describe(admin, name).partitions
             }

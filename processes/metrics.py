@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+_slot: list[str] = []  # the slots of this process, the last one counts
+
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 
@@ -34,6 +36,9 @@ def directory() -> Iterator[Path]:
 def use_slot(slot: str) -> None:
     """Count as this slot from now on; for every process, before it defines a metric.
 
+    Called again, as by a spare that takes a worker's place, it goes on with that slot's
+    counters: prometheus_client looks at the name whenever it counts.
+
     Without :func:`directory` in a process above, as in a unit test, metrics stay
     in this process.
     """
@@ -44,7 +49,10 @@ def use_slot(slot: str) -> None:
         from prometheus_client import values
 
         forget(slot)  # a gauge says what is so now, and starts at nothing
-        values.ValueClass = values.MultiProcessValue(lambda: slot)  # type: ignore[no-untyped-call]
+        _slot.append(slot)
+        if len(_slot) == 1:
+            identify = values.MultiProcessValue(lambda: _slot[-1])  # type: ignore[no-untyped-call]
+            values.ValueClass = identify
 
 
 def forget(slot: str) -> None:

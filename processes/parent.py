@@ -44,6 +44,18 @@ class Parent:
             raise ValueError(f"say({key!r}, {value!r}): the key is one word, the value one line.")
         self._send(f"say {key} {value}")
 
+    def listen(self) -> str | None:
+        """Wait for a line from the keeper; None when it is dead. Only before :meth:`watch`."""
+        if self._pipe is None:
+            return None
+        line = b""
+        while not line.endswith(b"\n"):
+            byte = self._pipe.recv(1)
+            if not byte:
+                return None
+            line += byte
+        return line[:-1].decode()
+
     def watch(self, grace: float) -> None:
         """When the keeper dies, send this process SIGTERM, and end it `grace` seconds later."""
         if self._pipe is not None:
@@ -100,7 +112,7 @@ def parent() -> Parent:
 
 def _watch(pipe: socket.socket, grace: float) -> None:
     with contextlib.suppress(OSError):
-        while pipe.recv(1024):  # a keeper says nothing; this waits for the end
+        while pipe.recv(1024):  # a keeper says no more; this waits for the end
             pass
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(grace)

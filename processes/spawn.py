@@ -86,6 +86,11 @@ class Child:
             self.death = self._waiter.fileno()
             _thread(_wait, self._popen, end)
 
+    def tell(self, line: str) -> None:
+        """Say a line to a child that listens (`Parent.listen`)."""
+        with contextlib.suppress(OSError):  # it is dead, which its keeper finds out by itself
+            self._socket.send(line.encode() + b"\n")
+
     def receive(self) -> list[str] | None:
         try:
             data = self._socket.recv(262_144)  # more than the pipe holds: one call empties it

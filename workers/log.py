@@ -32,7 +32,7 @@ class Log:
     """Reads a partition. Methods raise ``KafkaException`` where the brokers do not answer."""
 
     def __init__(self, bootstrap_servers: str, partition: int) -> None:
-        self._partition = partition
+        self.partition = partition
         self._admin = AdminClient(connection(bootstrap_servers))
         self._consumer = Consumer(
             connection(bootstrap_servers)
@@ -49,6 +49,11 @@ class Log:
             }
         )
         self._connection_lost = False
+
+    def warm(self) -> None:
+        """Connect, so that a claim does not have to."""
+        self.topic_id()
+        self._consumer.list_topics(ATTEMPTS, timeout=ANSWER_SECONDS)
 
     def close(self) -> None:
         """Let go of the brokers."""
@@ -99,7 +104,7 @@ class Log:
         return max(0, end - next_offset)
 
     def _here(self, offset: int = 0) -> TopicPartition:
-        return TopicPartition(ATTEMPTS, self._partition, offset)
+        return TopicPartition(ATTEMPTS, self.partition, offset)
 
     def _on_error(self, error: KafkaError) -> None:
         if error.code() == KafkaError._ALL_BROKERS_DOWN:

@@ -1,4 +1,4 @@
-"""`python -m workers.partition N`: the process that owns partition N."""
+"""`python -m workers.partition N`: the process that owns partition N, or `spare`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,9 @@ import signal
 import socket
 import sys
 import threading
-from types import FrameType
+from typing import TYPE_CHECKING
 
-import psycopg
 import structlog
-from confluent_kafka import KafkaException
-from psycopg_pool import PoolTimeout
 
 import settings
 from events.messages import Policy
@@ -20,6 +17,9 @@ from processes import parent
 from processes.log import configure
 from processes.metrics import use_slot
 from processes.titles import title
+
+if TYPE_CHECKING:
+    from workers.clients import Clients
 
 FENCED = 3
 """The exit code of a worker whose partition has another owner."""
@@ -30,78 +30,91 @@ RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0)
 GRACE_SECONDS = 4.0
 """A worker whose supervisor died has this long to finish its batch."""
 
+NO_PARTITION = -1
+"""What a spare has until it gets one."""
+
 log = structlog.get_logger()
 
 
-def main(partition: int) -> int:
-    """Own the partition until SIGTERM; the exit code."""
-    title(f"worker partition {partition}")
-    use_slot(f"partition-{partition}")
-    from workers.log import Log, LogMovedError
-    from workers.publisher import Publisher, PublishError
-    from workers.store import Store
-    from workers.worker import FencedError, Worker
+def main(what: str) -> int:
+    """Own the partition of this number until SIGTERM; the exit code.
+
+    As a "spare", get everything ready and wait for the number first.
+    """
+    spare = what == "spare"
+    _become("worker spare" if spare else f"worker partition {what}")
+    from workers.clients import Clients  # these define metrics, which must know their slot
 
     config = settings.load()
     configure(config.log_level)
-    stop = threading.Event()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    clients = Clients(config, NO_PARTITION if spare else int(what))
+    if spare:
+        clients.warm()
+        number = parent().listen()
+        if number is None:
+            return 0
+        clients.serve(int(number))
+        _become(f"worker partition {number}")
 
-    def on_term(number: int, frame: FrameType | None) -> None:
-        stop.set()
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    parent().watch(GRACE_SECONDS)
+    try:
+        return _own(clients, config, stop)
+    finally:
+        clients.close()
 
-    signal.signal(signal.SIGTERM, on_term)
-    keeper = parent()
-    keeper.watch(GRACE_SECONDS)
+
+def _own(clients: Clients, config: settings.Settings, stop: threading.Event) -> int:
+    """Claim and decide, again and again, until told to stop or fenced."""
+    from workers.clients import FAILURES
+    from workers.worker import FencedError, Worker
 
     owner = f"{socket.gethostname()} pid {os.getpid()}"
-    store = Store(config.require_database(), partition)
-    store.open()
-    reader = Log(config.require_kafka(), partition)
     failures = 0
-    code = 0
     while not stop.is_set():
-        publisher = Publisher(config.require_kafka(), partition)
         worker = Worker(
-            partition,
+            clients.partition,
             owner,
-            reader,
-            store,
-            publisher,
+            clients.log,
+            clients.store,
+            clients.publisher,
             first_policy(config),
             config.batch_size,
-            alive=keeper.beat,
+            alive=parent().beat,
         )
         try:
             worker.claim()
-            keeper.ready()
+            parent().ready()
             said = -1
             while not stop.is_set() and worker.run_once():
                 failures = 0
                 if worker.progress and worker.progress.next_offset != said:
                     said = worker.progress.next_offset
-                    keeper.say("offset", str(said))
+                    parent().say("offset", str(said))
             if stop.is_set():
                 worker.finish()
+                break
         except FencedError as error:
-            log.warning("Fenced: " + str(error), partition=partition)
-            code = FENCED
-            break
-        except (psycopg.Error, PoolTimeout, KafkaException, PublishError, LogMovedError) as error:
+            log.warning("Fenced: " + str(error), partition=clients.partition)
+            return FENCED
+        except FAILURES as error:
             log.warning(
                 "Kafka or Postgres failed; the partition is claimed again",
-                partition=partition,
+                partition=clients.partition,
                 error=str(error).strip(),
             )
-            pause = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
+            parent().beat()
+            stop.wait(RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
             failures += 1
-            keeper.beat()
-            stop.wait(pause)
-        finally:
-            publisher.close()
-    reader.close()
-    store.close()
-    return code
+        clients.renew_publisher()
+    return 0
+
+
+def _become(what: str) -> None:
+    title(what)
+    use_slot(what.removeprefix("worker ").replace(" ", "-"))
 
 
 def first_policy(config: settings.Settings) -> Policy:
@@ -117,4 +130,4 @@ def first_policy(config: settings.Settings) -> Policy:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1])))
+    sys.exit(main(sys.argv[1]))

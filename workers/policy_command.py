@@ -34,8 +34,12 @@ class PolicyCommandError(Exception):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options; what is not given stays as it is."""
     parser.add_argument("--threshold", type=int, help="wrong passwords that block an account")
-    parser.add_argument("--window", type=float, help="... if they fall within this time, in seconds")
-    parser.add_argument("--block", type=float, help="first block in seconds; 0: until an operator lifts it")
+    parser.add_argument(
+        "--window", type=float, help="... if they fall within this time, in seconds"
+    )
+    parser.add_argument(
+        "--block", type=float, help="first block in seconds; 0: until an operator lifts it"
+    )
     parser.add_argument("--block-max", type=float, help="blocks double up to this, in seconds")
     parser.add_argument(
         "--final", type=int, help="wrong ones in a row that only an operator forgives; 0: never"

@@ -24,6 +24,9 @@ from workers.batch import AuditRow
 DELIVERY_MS = 10_000
 """After this long without an acknowledgement the worker claims and publishes again."""
 
+ANSWER_SECONDS = 2.0
+"""How long the brokers may take to be known."""
+
 
 class PublishError(Exception):
     """The brokers did not take what was published."""
@@ -33,7 +36,7 @@ class Publisher:
     """Publishes for one partition; nothing is sure before :meth:`wait` has returned True."""
 
     def __init__(self, bootstrap_servers: str, partition: int) -> None:
-        self._partition = partition
+        self.partition = partition
         self._failure: str | None = None
         self._producer = Producer(
             connection(bootstrap_servers)
@@ -47,6 +50,10 @@ class Publisher:
             }
         )
 
+    def warm(self) -> None:
+        """Connect, so that a claim does not have to."""
+        self._producer.list_topics(BLOCKS, timeout=ANSWER_SECONDS)
+
     def publish(self, generation: int, decisions: Sequence[AuditRow]) -> None:
         """Send the verdicts on these decisions, and the blocks among them."""
         for row in decisions:
@@ -55,22 +62,22 @@ class Publisher:
             if row.change:
                 position = Position(generation, row.offset)
                 news: Blocked | Unblocked = (
-                    Blocked(self._partition, position, row.user, row.until_ms)
+                    Blocked(self.partition, position, row.user, row.until_ms)
                     if row.change > 0
-                    else Unblocked(self._partition, position, row.user)
+                    else Unblocked(self.partition, position, row.user)
                 )
                 self._produce(BLOCKS, 0, encode(news))
         self._producer.poll(0)
 
     def heartbeat(self, epoch: int, position: Position) -> None:
         """Say that the owner lives and that all before this position has been published."""
-        self._produce(BLOCKS, 0, encode(Heartbeat(self._partition, epoch, position)))
+        self._produce(BLOCKS, 0, encode(Heartbeat(self.partition, epoch, position)))
         self._producer.poll(0)
 
     def propose_policy(self, policy: Policy) -> None:
         """Put a policy into the partition's log, where it begins to hold if it is newer."""
         message = SetPolicy(new_id(), 0, policy)
-        self._produce(ATTEMPTS, self._partition, encode(message))
+        self._produce(ATTEMPTS, self.partition, encode(message))
 
     def wait(self, seconds: float) -> bool:
         """Whether the brokers acknowledged everything within this time.

@@ -60,7 +60,7 @@ class Store:
             kwargs={
                 "autocommit": True,
                 "connect_timeout": 3,
-                "application_name": f"cerrojo worker partition {partition}",
+                "application_name": "cerrojo worker",
                 "options": f"-c lock_timeout={LOCK_TIMEOUT_MS}"
                 f" -c statement_timeout={STATEMENT_TIMEOUT_MS}",
                 "keepalives_idle": 5,
@@ -71,6 +71,10 @@ class Store:
     def open(self) -> None:
         """Start connecting; the first use waits for it."""
         self._pool.open()
+
+    def warm(self) -> None:
+        """Wait for the connection, so that a claim does not have to."""
+        self.progress()
 
     def close(self) -> None:
         """Give the connection back to the server."""

@@ -21,6 +21,7 @@ from processes.metrics import forget
 from settings import Settings
 from workers import metrics
 from workers.partition import FENCED
+from workers.spares import Spares
 
 GROUP = "cerrojo-workers"
 SESSION_TIMEOUT_MS = 6_000
@@ -39,7 +40,9 @@ class Supervisor:
     """Keeps a worker for each assigned partition among the first ``partitions`` of the topic."""
 
     def __init__(self, settings: Settings, partitions: int) -> None:
+        self._spares = Spares()
         self.keeper = Keeper(self._on_event)
+        self.keeper.spawn = self._spares.spawn
         self.joined = False
         """Whether the group has given this host its share, be it empty."""
         self._partitions = partitions
@@ -88,12 +91,15 @@ class Supervisor:
             self._commit_at = now + COMMIT_SECONDS
             self._commit_offsets()
             self._release_fenced()
+            if self.ready:
+                self._spares.refill()
             ready = sum(s.phase == "ready" for s in self.keeper.states.values())
             metrics.PROCESSES.labels("ready").set(ready)
             metrics.PROCESSES.labels("other").set(len(self.keeper.states) - ready)
 
     def close(self) -> None:
         """Let the workers finish, say how far they came, and leave the group."""
+        self._spares.close()
         self.keeper.stop()
         while not self.keeper.stopped:
             self.keeper.step(POLL_SECONDS)
