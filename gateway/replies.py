@@ -9,7 +9,7 @@ from collections.abc import Callable
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from events.messages import UndecodableError, Verdict, decode_verdict
+from events.messages import VERDICT_PARTITIONS, UndecodableError, Verdict, decode_verdict
 from events.topics import VERDICTS
 from gateway import metrics
 from gateway.kafka import TIMEOUT, end_offset, open_consumer, read, reason
@@ -71,7 +71,8 @@ class Replies:
         known = consumer.list_topics(VERDICTS, timeout=TIMEOUT).topics[VERDICTS].partitions
         if not known:
             raise KafkaException(f"There is no topic {VERDICTS}; `python -m events` makes it")
-        partition = random.choice(list(known))  # noqa: S311  # no secret
+        usable = [number for number in known if number < VERDICT_PARTITIONS]
+        partition = random.choice(usable)  # noqa: S311  # no secret
         self._assign(consumer, partition)
         self._on_ready(partition)
         while not self._stopping.is_set():

@@ -107,7 +107,6 @@ class Worker:
             self._publisher.propose_policy(self._first_policy)
         self._wait_for_publishing()
         metrics.GENERATION.labels(self._labels).set(self.progress.generation)
-        metrics.NEXT_OFFSET.labels(self._labels).set(self.progress.next_offset)
         log.info(
             "Partition is claimed",
             partition=self.partition,
@@ -196,6 +195,8 @@ class Worker:
         if self.progress.policy is None or time.monotonic() < self._heartbeat_at:
             return
         self._heartbeat_at = time.monotonic() + HEARTBEAT_SECONDS
+        metrics.NEXT_OFFSET.labels(self._labels).set(self.progress.next_offset)
+        metrics.LAG.labels(self._labels).set(self._log.behind(self.progress.next_offset))
         if self._publisher.wait(0):
             self._published = self.progress.position
         if self._published is not None:
@@ -220,8 +221,6 @@ class Worker:
                 reason=reason,
             )
         behind = self._log.behind(batch.to_offset)
-        metrics.NEXT_OFFSET.labels(self._labels).set(batch.to_offset)
-        metrics.LAG.labels(self._labels).set(behind)
         difference = self._clock() - batch.last.appended_ms / 1000
         if behind == 0 or difference < 0:  # else the record is late, not the clock
             metrics.CLOCK_DIFFERENCE.labels(self._labels).set(difference)
