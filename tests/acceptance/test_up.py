@@ -205,7 +205,9 @@ def test_it_comes_back_after_a_kill_of_everything(up: Up) -> None:
     up.wait_up()
     assert "kafka was still running, left behind by a run that was killed" in up.said
     assert not java.is_running()
-    assert requests.get(f"http://127.0.0.1:{up.env['CERROJO_OPERATOR_PORT']}/blocked").ok
+    assert requests.get(
+        f"http://127.0.0.1:{up.env['CERROJO_OPERATOR_PORT']}/blocked", timeout=30
+    ).ok
 
 
 def test_a_second_system_in_the_same_directory_is_refused(up: Up, cache_dir: Path) -> None:
