@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from gateway.errors import OverloadedError
+from gateway.errors import ClientGoneError, OverloadedError
 
 Turn = asyncio.Future[None]
 
@@ -35,23 +35,29 @@ class Admission:
         self.waiting = 0
 
     @asynccontextmanager
-    async def turn(self, user: str, seconds: float) -> AsyncIterator[None]:
+    async def turn(
+        self, user: str, seconds: float, gone: asyncio.Future[None] | None = None
+    ) -> AsyncIterator[None]:
         """Run the body when it is this request's turn, within this time.
 
-        Raises OverloadedError where too many wait, or the time is over first.
+        Raises OverloadedError where too many wait, or the time is over first, and
+        ClientGoneError where it has to wait and `gone` is done first. A request that
+        need not wait has its turn in any case: leaving at once is no way not to be counted.
         """
         line = self._lines.setdefault(user, _Line())
         if line.running < self._per_user and self.running < self._in_all:  # so nobody waits
             line.running += 1
             self.running += 1
         else:
-            await self._wait(user, line, seconds)
+            await self._wait(user, line, seconds, gone)
         try:
             yield
         finally:
             self._leave(user, line)
 
-    async def _wait(self, user: str, line: _Line, seconds: float) -> None:
+    async def _wait(
+        self, user: str, line: _Line, seconds: float, gone: asyncio.Future[None] | None
+    ) -> None:
         if self.waiting >= self._waiting_in_all or len(line.waiting) >= self._waiting_per_user:
             self._forget(user, line)
             raise OverloadedError("Too many logins are waiting; try again later")
@@ -60,12 +66,18 @@ class Admission:
         self.waiting += 1
         self._queue(user, line)
         try:
-            await asyncio.wait((turn,), timeout=seconds)
+            await asyncio.wait(
+                (turn, gone) if gone else (turn,),
+                timeout=seconds,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
         except asyncio.CancelledError:
             self._give_up(user, line, turn)
             raise
         if not turn.done():
             self._give_up(user, line, turn)
+            if gone and gone.done():
+                raise ClientGoneError("The client left before it was this request's turn")
             raise OverloadedError("It took too long until it was this login's turn")
 
     def _give_up(self, user: str, line: _Line, turn: Turn) -> None:

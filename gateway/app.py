@@ -7,7 +7,7 @@ from typing import cast
 
 import structlog
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable
-from quart import Quart, Response, current_app, request
+from quart import Quart, Request, Response, current_app, request
 from quart.asgi import ASGIHTTPConnection
 from werkzeug.exceptions import HTTPException
 
@@ -19,10 +19,17 @@ from gateway.services import Services
 log = structlog.get_logger()
 
 
+class GatewayRequest(Request):
+    """A request that knows whether its client has left."""
+
+    gone: asyncio.Future[None]
+
+
 class Connection(ASGIHTTPConnection):
     """One request. Quart would cancel its handler when the client leaves; this goes on.
 
-    Otherwise a guess whose sender hangs up at once would not count.
+    Otherwise a guess whose sender hangs up at once would not count. What only waits so far
+    looks at :func:`client_gone` and does not begin.
     """
 
     app: GatewayApp
@@ -30,8 +37,9 @@ class Connection(ASGIHTTPConnection):
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         """Answer it; ends with the answer, whether or not the client is still there."""
         self.scope["path"] = self.scope["path"] or "/"  # CONNECT has none
-        request = self._create_request_from_scope(send)
+        request = cast(GatewayRequest, self._create_request_from_scope(send))
         receiver = asyncio.ensure_future(self.handle_messages(request, receive))
+        request.gone = receiver
         handler = asyncio.ensure_future(self.handle_request(request, send))
         self.app.in_hand.add(handler)
         handler.add_done_callback(self.app.in_hand.discard)
@@ -47,6 +55,7 @@ class GatewayApp(Quart):
     """A Quart application with the services that its resources need."""
 
     asgi_http_class = Connection
+    request_class = GatewayRequest
 
     def __init__(self, name: str, services: Services) -> None:
         super().__init__(name, static_folder=None)
@@ -63,6 +72,11 @@ class GatewayApp(Quart):
 def services() -> Services:
     """The services of the current application."""
     return cast(GatewayApp, current_app).services
+
+
+def client_gone() -> asyncio.Future[None]:
+    """Done when the client of the current request has left, or cannot be understood any more."""
+    return cast(GatewayRequest, request).gone
 
 
 async def _api_error(error: ApiError) -> Response:

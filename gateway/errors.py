@@ -107,3 +107,9 @@ class OverloadedError(UnavailableError):
     """More has to be done than can be done in time."""
 
     result = "overloaded"
+
+
+class ClientGoneError(UnavailableError):
+    """Nobody waits for the answer any more, and nothing was done for it."""
+
+    result = "gone"

@@ -18,13 +18,13 @@ def _gauge(name: str, meaning: str, labels: tuple[str, ...] = ()) -> Gauge:
 LOGINS = Counter(
     "cerrojo_logins",
     "Logins by their answer: accepted 200, wrong 401, blocked 429, final 403, invalid 4xx, "
-    "overloaded and unavailable 503",
+    "overloaded and unavailable 503, gone: the client left before its turn",
     ("result",),
 )
 REGISTRATIONS = Counter(
     "cerrojo_registrations",
     "Registrations by their answer: created 201, taken 409, invalid 4xx, overloaded and "
-    "unavailable 503",
+    "unavailable 503, gone: the client left before its turn",
     ("result",),
 )
 LOGIN_SECONDS = Histogram(

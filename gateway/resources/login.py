@@ -13,7 +13,7 @@ from quart_schema import document_request
 from events.messages import Attempt, Decision, Verdict
 from gateway import answers, metrics
 from gateway.accounts import select_password_hash
-from gateway.app import services
+from gateway.app import client_gone, services
 from gateway.credentials import Credentials, read_credentials
 from gateway.errors import ApiError, UnavailableError, WrongPasswordError
 from gateway.hashing import BadHashError
@@ -57,7 +57,7 @@ async def _decide(here: LoginServices, credentials: Credentials, due: float) -> 
     """Return if the log accepts; any other outcome is an ApiError."""
     user = credentials.user
     here.refuse_what_is_blocked(user)
-    async with here.admission.turn(user, left(due)):
+    async with here.admission.turn(user, left(due), client_gone()):
         partition = here.refuse_what_is_blocked(user)  # others' guesses may have blocked it
         right = await _check(here, credentials, due)
         verdict = await here.journal.ask(

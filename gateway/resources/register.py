@@ -12,7 +12,7 @@ from quart_schema import document_request
 from events.messages import Registered
 from gateway import answers, metrics
 from gateway.accounts import insert_account
-from gateway.app import services
+from gateway.app import client_gone, services
 from gateway.credentials import Credentials, read_credentials
 from gateway.errors import ApiError, TakenError
 from gateway.schemas import BODY_ERRORS, Success, answers_with
@@ -49,7 +49,7 @@ async def register() -> Response:
 async def _create(here: LoginServices, credentials: Credentials, due: float) -> None:
     user = credentials.user
     here.living_partition(user)
-    async with here.admission.turn(user, left(due)):
+    async with here.admission.turn(user, left(due), client_gone()):
         password_hash = await here.hasher.hash(credentials.pass_)
 
         async def insert_and_tell(connection: AsyncConnection) -> None:

@@ -73,9 +73,17 @@ def exchange(url: str, data: bytes) -> Answer:
         )
 
 
-def send_and_leave(url: str, data: bytes, *, reset: bool) -> None:
-    """Send this and close the connection without a look at the answer."""
+def leave(connection: socket.socket, *, reset: bool) -> None:
+    """Close a connection without a look at the answer."""
+    if reset:  # RST in the place of FIN
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+def send_and_leave(url: str, data: bytes) -> None:
+    """Send this and close the connection at once, in the orderly way.
+
+    After a reset at once the gateway may never see that there was a request.
+    """
     with connect(url) as connection:
         connection.sendall(data)
-        if reset:  # RST in the place of FIN
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

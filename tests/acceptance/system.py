@@ -127,6 +127,13 @@ class RunningSystem:
                 assert time.monotonic() < until, f"{url}/readyz does not say so"
                 time.sleep(0.05)
 
+    def metrics(self) -> dict[str, float]:
+        """What the gateway's /metrics says, by the name of the series."""
+        with urllib.request.urlopen(f"{self.operator_url}/metrics", timeout=10) as response:  # noqa: S310  # http
+            lines = response.read().decode().splitlines()
+        pairs = (line.rpartition(" ") for line in lines if not line.startswith("#"))
+        return {name: float(value) for name, _, value in pairs}
+
     def log_size(self) -> int:
         """How many records stand in `attempts`."""
         partitions = (TopicPartition(ATTEMPTS, n) for n in range(4))

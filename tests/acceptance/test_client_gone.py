@@ -1,31 +1,35 @@
-"""A client that leaves has made its guess."""
+"""A client that leaves has made its guess, unless nothing was done for it yet."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+import psycopg
 import pytest
 
 from tests.acceptance.conftest import StartSystem
-from tests.acceptance.raw import credentials, request, send_and_leave
-from tests.acceptance.system import Client, RunningSystem, run
+from tests.acceptance.raw import connect, credentials, leave, request, send_and_leave
+from tests.acceptance.system import CHEAPEST, Client, RunningSystem, run
 from tests.acceptance.waiting import until
 
-RIGHT = "the right password"
+RIGHT, WRONG = "the right password", "a wrong password"
 
-ONE_AFTER_THE_OTHER = {
-    # A hash that takes long enough for all clients to be gone before it is done.
-    "CERROJO_ARGON2_MEMORY_KIB": "65536",
-    "CERROJO_ARGON2_TIME_COST": "4",
-    "CERROJO_CHECKS_PER_USER": "1",
+FIVE_AT_ONCE = {
+    **CHEAPEST,
+    "CERROJO_CHECKS_PER_USER": "5",
+    "CERROJO_DATABASE_CONNECTIONS": "8",
     "CERROJO_GATEWAY_PROCESSES": "1",
 }
+
+BOTH_WAYS = pytest.mark.parametrize("reset", [False, True], ids=["an orderly close", "a reset"])
 
 
 @pytest.fixture(scope="module")
 def system(start_system: StartSystem) -> RunningSystem:
-    """A system in which the guesses of one account wait for each other."""
-    return start_system(ONE_AFTER_THE_OTHER)
+    """A system in which the sixth login to one account waits for the first five."""
+    return start_system(FIVE_AT_ONCE)
 
 
 def decisions(system: RunningSystem, user: str) -> list[tuple[bool, int]]:
@@ -37,37 +41,100 @@ def decisions(system: RunningSystem, user: str) -> list[tuple[bool, int]]:
     )
 
 
-@pytest.mark.parametrize("reset", [False, True], ids=["an orderly close", "a reset"])
-@pytest.mark.parametrize("at_once", [False, True], ids=["in turn", "while they wait"])
-def test_a_guess_counts_though_its_sender_is_gone(
-    system: RunningSystem, at_once: bool, reset: bool
-):
-    """Five block the account, each gone before its answer, also where four are still waiting."""
-    user = f"gone-{at_once}-{reset}".lower()
-    guess = request("POST", "/login", credentials(user, "a wrong password"))
+@contextmanager
+def nobody_is_checked(system: RunningSystem) -> Iterator[None]:
+    """Whoever has a turn in here holds it until the end, for want of the account's hash."""
+    with psycopg.connect(system.database_url) as connection:
+        connection.execute("LOCK TABLE accounts IN ACCESS EXCLUSIVE MODE")
+        yield
 
-    async def all_decided(client: Client, guesses: int) -> None:
-        async def look() -> list[tuple[bool, int]]:
-            return decisions(system, user)
 
-        seen = await until(look, lambda rows: len(rows) >= guesses)
-        assert seen == [(False, 1)] * guesses
+async def until_held(system: RunningSystem, turns: int) -> None:
+    """Return when so many logins have a turn and do not get on with it."""
 
-    def batches() -> Iterable[int]:
-        return [5] if at_once else [1] * 5
+    async def held() -> int:
+        rows = system.query(
+            "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database"
+            " WHERE NOT granted AND datname = current_database()"
+        )
+        return int(rows[0][0])
+
+    await until(held, lambda number: number == turns)
+
+
+def test_a_guess_counts_though_its_sender_leaves_at_once(system: RunningSystem):
+    """Five block the account, each gone before its answer."""
+    user = "gone-at-once"
+
+    async def look() -> list[tuple[bool, int]]:
+        return decisions(system, user)
 
     async def scenario(client: Client) -> None:
         await client.register(user, RIGHT)
-        made = 0
-        for batch in batches():
-            for _ in range(batch):
-                send_and_leave(system.login_url, guess, reset=reset)
-            if at_once:
-                assert len(decisions(system, user)) < 4, "none had to wait: this showed nothing"
-            made += batch
-            await all_decided(client, made)
+        for made in range(1, 6):
+            send_and_leave(system.login_url, request("POST", "/login", credentials(user, WRONG)))
+            seen = await until(look, lambda rows, made=made: len(rows) >= made)
+            assert seen == [(False, 1)] * made
         assert (await client.login(user, RIGHT)).status == 429
         assert (await client.operator("GET", f"/blocked/{user}")).status == 200
+
+    run(system, scenario)
+
+
+@BOTH_WAYS
+def test_a_guess_counts_though_its_sender_leaves_in_its_turn(system: RunningSystem, reset: bool):
+    """Five block the account, all gone before any password was checked."""
+    user = f"gone-{reset}".lower()
+
+    async def look() -> list[tuple[bool, int]]:
+        return decisions(system, user)
+
+    async def scenario(client: Client) -> None:
+        await client.register(user, RIGHT)
+        with nobody_is_checked(system):
+            guesses = [connect(system.login_url) for _ in range(5)]
+            for guess in guesses:
+                guess.sendall(request("POST", "/login", credentials(user, WRONG)))
+            await until_held(system, 5)
+            for guess in guesses:
+                leave(guess, reset=reset)
+        assert await until(look, lambda rows: len(rows) >= 5) == [(False, 1)] * 5
+        assert (await client.login(user, RIGHT)).status == 429
+
+    run(system, scenario)
+
+
+@BOTH_WAYS
+def test_who_leaves_while_it_waits_is_dropped(system: RunningSystem, reset: bool):
+    """No hash is spent on it and nothing counts; who stays behind it is answered."""
+    user = f"left-{reset}".lower()
+
+    async def dropped() -> float:
+        return system.metrics().get('cerrojo_logins_total{result="gone"}', 0.0)
+
+    async def waiting() -> float:
+        return system.metrics().get("cerrojo_logins_waiting", 0.0)
+
+    async def scenario(client: Client) -> None:
+        await client.register(user, RIGHT)
+        hashes = system.metrics()["cerrojo_hash_seconds_count"]
+        before = await dropped()
+        with nobody_is_checked(system):
+            logins = [asyncio.ensure_future(client.login(user, RIGHT)) for _ in range(5)]
+            await until_held(system, 5)
+            guesses = [connect(system.login_url) for _ in range(2)]
+            for guess in guesses:
+                guess.sendall(request("POST", "/login", credentials(user, WRONG)))
+            await until(waiting, lambda number: number == 2)
+            logins.append(asyncio.ensure_future(client.login(user, RIGHT)))
+            await until(waiting, lambda number: number == 3)
+            for guess in guesses:
+                leave(guess, reset=reset)
+            await until(dropped, lambda number: number == before + 2)
+            await until(waiting, lambda number: number == 1)
+        assert [(await login).status for login in logins] == [200] * 6
+        assert decisions(system, user) == [(True, 0)] * 6
+        assert system.metrics()["cerrojo_hash_seconds_count"] == hashes + 6
 
     run(system, scenario)
 
@@ -79,16 +146,14 @@ def test_a_right_password_counts_though_its_sender_is_gone(system: RunningSystem
     async def scenario(client: Client) -> None:
         await client.register(user, RIGHT)
         for _ in range(4):
-            assert (await client.login(user, "a wrong password")).status == 401
-        send_and_leave(
-            system.login_url, request("POST", "/login", credentials(user, RIGHT)), reset=True
-        )
+            assert (await client.login(user, WRONG)).status == 401
+        send_and_leave(system.login_url, request("POST", "/login", credentials(user, RIGHT)))
 
         async def look() -> list[tuple[bool, int]]:
             return decisions(system, user)
 
         await until(look, lambda rows: rows[-1] == (True, 0))
-        assert (await client.login(user, "a wrong password")).status == 401
+        assert (await client.login(user, WRONG)).status == 401
         assert (await client.login(user, RIGHT)).status == 200
 
     run(system, scenario)

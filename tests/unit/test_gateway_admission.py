@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.admission import Admission
-from gateway.errors import OverloadedError
+from gateway.errors import ClientGoneError, OverloadedError
 
 LONG = 60.0  # seconds, which no test waits for
 
@@ -26,10 +26,16 @@ class Crowd:
         self.doors: dict[str, asyncio.Event] = {}
         self.tasks: dict[str, asyncio.Task[None]] = {}
 
-    async def come(self, user: str, name: str, seconds: float = LONG) -> None:
+    async def come(
+        self,
+        user: str,
+        name: str,
+        seconds: float = LONG,
+        gone: asyncio.Future[None] | None = None,
+    ) -> None:
         """A request of this user wants a turn."""
         self.doors[name] = asyncio.Event()
-        self.tasks[name] = asyncio.create_task(self._stay(user, name, seconds))
+        self.tasks[name] = asyncio.create_task(self._stay(user, name, seconds, gone))
         await settle()
 
     async def go(self, name: str) -> None:
@@ -38,8 +44,10 @@ class Crowd:
         await self.tasks.pop(name)
         await settle()
 
-    async def _stay(self, user: str, name: str, seconds: float) -> None:
-        async with self.admission.turn(user, seconds):
+    async def _stay(
+        self, user: str, name: str, seconds: float, gone: asyncio.Future[None] | None
+    ) -> None:
+        async with self.admission.turn(user, seconds, gone):
             self.inside.append(name)
             await self.doors[name].wait()
             self.inside.remove(name)
@@ -122,6 +130,58 @@ def test_who_waits_too_long_is_refused() -> None:
         await crowd.go("a1")
         assert crowd.inside == ["c1"]
         await crowd.go("c1")
+        assert not crowd.admission._lines
+
+    run(test)
+
+
+def test_who_leaves_while_it_waits_is_dropped() -> None:
+    """It frees its place at once; who leaves with its turn in hand, or at once, keeps it."""
+
+    async def test() -> None:
+        crowd = Crowd(Admission(per_user=1, in_all=2, waiting_per_user=1, waiting=1))
+        left = asyncio.get_running_loop().create_future()
+        left.set_result(None)
+        await crowd.come("a", "a1", gone=left)
+        assert crowd.inside == ["a1"]
+        leaving: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        await crowd.come("a", "a2", gone=leaving)
+        leaving.set_result(None)
+        await settle()
+        with pytest.raises(ClientGoneError):
+            await crowd.tasks.pop("a2")
+        staying: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        await crowd.come("a", "a3", gone=staying)
+        crowd.doors["a1"].set()
+        await asyncio.sleep(0)  # a1 leaves, and a3 has the turn but has not run yet
+        staying.set_result(None)
+        await settle()
+        assert crowd.inside == ["a3"]
+        await crowd.go("a3")
+        assert (crowd.admission.running, crowd.admission.waiting) == (0, 0)
+        assert not crowd.admission._lines
+
+    run(test)
+
+
+def test_a_flood_delays_another_user_by_one_turn() -> None:
+    """However many of one user's requests wait, the next turn that ends is another's."""
+
+    async def test() -> None:
+        crowd = Crowd(Admission(per_user=4, in_all=4, waiting_per_user=500, waiting=1000))
+        for number in range(400):
+            await crowd.come("a", f"a{number}")
+        for _ in range(20):
+            await crowd.come("b", "b")
+            turns = 0
+            while "b" not in crowd.inside:
+                await crowd.go(crowd.inside[0])
+                turns += 1
+            assert turns <= 2  # the flood's next one may be first in the queue, and no more
+            await crowd.go("b")
+        for task in crowd.tasks.values():
+            task.cancel()
+        await settle()
         assert not crowd.admission._lines
 
     run(test)
