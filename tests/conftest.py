@@ -14,6 +14,7 @@ from local.servers import Servers
 from sql.migrate import migrate
 from sql.topology import settle_partitions
 from tests.kafka import new_topics
+from tests.postgres import drop_database
 
 PROJECT = Path(__file__).parents[1]
 
@@ -44,7 +45,7 @@ def database_url(servers: Servers) -> Iterator[str]:
     with psycopg.connect(servers.database_url, autocommit=True) as connection:
         connection.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
         yield servers.url(name)
-        connection.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
+        drop_database(connection, name)
 
 
 @pytest.fixture

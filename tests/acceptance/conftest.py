@@ -15,6 +15,7 @@ from sql.migrate import migrate
 from sql.topology import settle_partitions
 from tests.acceptance.system import CHEAPEST, RunningSystem
 from tests.kafka import new_topics
+from tests.postgres import drop_database
 
 
 class StartSystem(Protocol):
@@ -62,7 +63,7 @@ def start_system(
         running.pop().stop()
     with psycopg.connect(servers.database_url, autocommit=True) as connection:
         for name in databases:
-            connection.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
+            drop_database(connection, name)
 
 
 @pytest.fixture(scope="module")
