@@ -178,7 +178,8 @@ class Kafka:
         config = self.folder / "format.properties"
         config.write_text(self._configuration(new))
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        arguments = ["format", "--cluster-id", cluster, "--config", str(config)]
+        # With "=", for one id in 64 begins with a dash and would be taken for an option.
+        arguments = ["format", f"--cluster-id={cluster}", f"--config={config}"]
         done = subprocess.run(
             [*self._java(), "kafka.tools.StorageTool", *arguments],
             stdin=subprocess.DEVNULL,

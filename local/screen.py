@@ -43,6 +43,7 @@ class Screen:
         self._progress: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
         self._told = 0.0
+        self._served: set[str] = set()  # the parts that have been ready
         self._stopping = False
         self._began = 0.0
 
@@ -69,6 +70,8 @@ class Screen:
 
     def heard(self, event: Event) -> None:
         """Show an event of a part."""
+        if isinstance(event, Ready):
+            self._served.add(event.name)
         if self._progress is not None:
             self._show(event, self._progress)
         elif (text := self._sentence(event)) is not None:
@@ -137,10 +140,12 @@ class Screen:
         if isinstance(event, Killed):
             return f"{name} did not finish within {event.seconds:.1f} s and is killed"
         if isinstance(event, Gone):
-            return f"{name} has stopped" if self._stopping else f"{name}: done"
+            return f"{name} has stopped" if self._stopping else None
         if self._stopping:
             return None
-        if isinstance(event, Exited) and event.code:
+        if isinstance(event, Exited) and event.code == 0 and name not in self._served:
+            return f"{name}: done"
+        if isinstance(event, Exited):
             return f"{name} (pid {event.pid}) ended with {_how(event.code)}"
         if isinstance(event, Frozen):
             return f"{name} has not answered for {event.seconds:.0f} s: killed, started again"

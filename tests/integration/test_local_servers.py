@@ -8,6 +8,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 
 import psutil
@@ -19,7 +20,9 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from local import postgres
 from local.errors import LocalError
+from local.kafka import Kafka
 from local.privileges import SERVICE_USER, Account, run_as, service_account
+from local.progress import Progress
 from local.servers import Servers
 
 PROJECT = Path(__file__).parents[2]
@@ -90,6 +93,17 @@ def test_the_broker_logs_and_makes_no_topics_by_itself(servers: Servers) -> None
     assert [error and error.code() for error in refused] == [KafkaError.UNKNOWN_TOPIC_OR_PART]
     log = _passfile(servers).parent / "logs" / "kafka.log"
     assert "started" in log.read_text()
+
+
+def test_every_cluster_id_can_be_formatted(
+    tmp_path: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One random id in 64 begins with a dash, and must not be taken for an option."""
+    monkeypatch.setattr(uuid, "uuid4", lambda: uuid.UUID(bytes=b"\xf8" + bytes(15)))
+    kafka = Kafka(tmp_path, cache_dir)
+    kafka.reserve_ports()
+    kafka.prepare(Progress())
+    assert "cluster.id=-" in (kafka.folder / "data" / "meta.properties").read_text()
 
 
 def test_everything_comes_back_after_a_kill_of_everything(tmp_path: Path, cache_dir: Path) -> None:

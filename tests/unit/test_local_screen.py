@@ -78,6 +78,20 @@ def test_a_death_and_a_restart_take_one_line_each(
     assert out.count("\n") == 1
 
 
+def test_the_end_of_a_step_and_of_a_server_differ(capsys: pytest.CaptureFixture[str]) -> None:
+    """A step is done with exit code 0; a server that ends with it has died all the same."""
+    screen = Screen()
+    for event in (
+        Exited("topics", 7, 0, 1.0, asked=False),
+        Ready("gateway", 8, 1.0),
+        Exited("gateway", 8, 0, 60.0, asked=False),
+    ):
+        screen.heard(event)
+    lines = [line[9:] for line in capsys.readouterr().out.splitlines()]
+    assert lines[0] == "topics: done"
+    assert lines[2] == "gateway (pid 8) ended with exit code 0"
+
+
 @pytest.mark.parametrize(
     "event", [Started("kafka", 7), BackingOff("kafka", 0.1), Said("kafka", "offset", "3")]
 )
