@@ -1,0 +1,218 @@
+"""A judge of whole runs that shares no code with what it judges.
+
+It replays the log by the documented policy (:mod:`tests.acceptance.oracle_replay`) and
+compares all that the system wrote and answered. What differs is a list of sentences.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from itertools import pairwise
+
+from tests.acceptance import oracle_answers
+from tests.acceptance.evidence import Audited, Evidence, Locked, Logged
+from tests.acceptance.oracle_replay import Decided, Replay, replay
+
+Place = tuple[int, int]
+"""Partition and offset on `attempts`."""
+
+GENERATION = 1
+"""The log of a judged run is never made anew."""
+
+
+def differences(evidence: Evidence) -> list[str]:
+    """Everything that is not as the log demands; empty where all is right."""
+    replays = replay(evidence.attempts)
+    decided = {(r.partition, d.record.offset): d for r in replays.values() for d in r.decided}
+    standing = {user: list_ for r in replays.values() for user, list_ in r.standing.items()}
+    return [
+        *_progress(evidence, replays),
+        *_audit(evidence, decided),
+        *_states(evidence, replays),
+        *_verdicts(evidence, decided),
+        *_news(evidence, decided),
+        *(_order(evidence) if evidence.exact_times else []),
+        *(
+            oracle_answers.differences(evidence.answers, decided.values(), standing)
+            if evidence.answers is not None
+            else []
+        ),
+    ]
+
+
+def _progress(evidence: Evidence, replays: dict[int, Replay]) -> list[str]:
+    found = []
+    for partition, one in replays.items():
+        records = [d.record.offset for d in one.decided] + [r.offset for r in one.unreadable]
+        if sorted(records) != list(range(len(records))):
+            found.append(f"the log of partition {partition} is not whole")
+        stored = evidence.progress.get(partition, 0)
+        if stored != len(records):
+            found.append(
+                f"partition {partition} stands at {stored}, and its log ends at {len(records)}"
+            )
+    unreadable = {(r.partition, u.offset) for r in replays.values() for u in r.unreadable}
+    for partition, offset in sorted(evidence.quarantined ^ unreadable):
+        here = (partition, offset) in evidence.quarantined
+        found.append(f"{partition}/{offset} is {'' if here else 'not '}in quarantine")
+    return found
+
+
+def _audit(evidence: Evidence, decided: dict[Place, Decided]) -> list[str]:
+    found = []
+    rows: dict[Place, Audited] = {}
+    for row in evidence.audit:
+        place = (row.partition, row.offset)
+        if place in rows or row.generation != GENERATION:
+            found.append(f"{place} was decided twice")
+        rows[place] = row
+    for place in sorted(rows.keys() | decided.keys()):
+        if place not in rows:
+            found.append(f"{place} was never decided")
+        elif place not in decided:
+            found.append(f"{place} was decided and is not in the log")
+        else:
+            right, stored = decided[place], rows[place]
+            if _of_decision(right) != _of_audit(stored):
+                found.append(
+                    f"{place} was decided as {_of_audit(stored)}, and the policy demands"
+                    f" {_of_decision(right)}"
+                )
+    return found
+
+
+def _of_decision(decided: Decided) -> tuple[object, ...]:
+    return (decided.record.ms, *decided[1:])
+
+
+def _of_audit(row: Audited) -> tuple[object, ...]:
+    return (
+        *(row.ms, row.id, row.kind, row.user, row.right, row.reply_partition),
+        *(row.decision, row.until_ms, row.change, row.policy_version),
+    )
+
+
+def _states(evidence: Evidence, replays: dict[int, Replay]) -> list[str]:
+    stored = {state.user: state for state in evidence.states}
+    right = {
+        user: Locked(
+            user,
+            tuple(account.wrong),
+            account.in_a_row,
+            account.blocks,
+            account.since,
+            account.until,
+            account.last,
+            one.partition,
+            account.offset,
+        )
+        for one in replays.values()
+        for user, account in one.accounts.items()
+    }
+    return [
+        f"{user} has {stored.get(user, 'nothing')} against it, and should have"
+        f" {right.get(user, 'nothing')}"
+        for user in sorted(stored.keys() | right.keys())
+        if stored.get(user) != right.get(user)
+    ]
+
+
+def _verdicts(evidence: Evidence, decided: dict[Place, Decided]) -> list[str]:
+    found = []
+    missing: dict[tuple[object, ...], Place] = {
+        (d.reply_partition, d.id, d.user, d.decision, d.until_ms): place
+        for place, d in decided.items()
+    }
+    right = set(missing)
+    for verdict in evidence.verdicts:
+        said = (verdict.partition, *verdict.fields[1:]) if verdict.fields else ()
+        if said not in right:
+            found.append(f"a verdict contradicts the log: {said}")
+        missing.pop(said, None)
+    return found + [f"the verdict on {place} was never said" for place in missing.values()]
+
+
+def _news(evidence: Evidence, decided: dict[Place, Decided]) -> list[str]:
+    found = []
+    right: dict[Place, list[object]] = {}
+    for (partition, offset), one in decided.items():
+        if one.change:
+            news: list[object] = [partition, [GENERATION, offset], one.user]
+            right[partition, offset] = (
+                ["blocked", *news, one.until_ms] if one.change > 0 else ["unblocked", *news]
+            )
+    # Which news of a partition have not been said yet, by offset.
+    unsaid: dict[int, set[int]] = defaultdict(set)
+    for partition, offset in right:
+        unsaid[partition].add(offset)
+    epochs: dict[int, int] = {}
+    for record in evidence.blocks:
+        fields = record.fields
+        if fields and fields[0] == "heartbeat":
+            _, partition, epoch, (generation, offset) = fields
+            ahead = sorted(place for place in unsaid[partition] if place < offset)
+            if ahead:
+                found.append(f"a heartbeat says {partition}/{offset} before the news of {ahead}")
+            if generation != GENERATION or offset > evidence.progress[partition]:
+                found.append(f"a heartbeat says {fields[3]} of {partition}, beyond the log")
+            if epoch < epochs.get(partition, 0):
+                found.append(f"a former owner of {partition} wrote at {record.offset} of blocks")
+            epochs[partition] = max(epoch, epochs.get(partition, 0))
+        else:
+            place = (fields[1], fields[2][1]) if fields else (-1, -1)
+            if right.get(place) != fields:
+                found.append(f"news contradict the log: {fields}")
+            unsaid[place[0]].discard(place[1])
+    return found + [
+        f"the news of {partition}/{offset} were never told"
+        for partition, offsets in unsaid.items()
+        for offset in sorted(offsets)
+    ]
+
+
+def _order(evidence: Evidence) -> list[str]:
+    """Nothing is said before it is committed, nor committed before the last batch was said."""
+    found = []
+    first_said: dict[bytes, int] = {}
+    for verdict in evidence.verdicts:
+        if verdict.fields:
+            id_ = verdict.fields[1]
+            first_said[id_] = min(verdict.ms, first_said.get(id_, verdict.ms))
+    batches: dict[int, list[list[Audited]]] = defaultdict(list)
+    for row in evidence.audit:
+        of_partition = batches[row.partition]
+        if not of_partition or of_partition[-1][0].transaction != row.transaction:
+            of_partition.append([])
+        of_partition[-1].append(row)
+        said, committed = first_said.get(row.id), row.committed_ms
+        if committed is None:
+            found.append(f"the time at which {_place(row)} was committed is not known")
+        elif said is not None and said < int(committed):
+            found.append(
+                f"the verdict on {_place(row)} was out {committed - said:.1f} ms before its commit"
+            )
+    for partition, of_partition in batches.items():
+        for before, after in pairwise(of_partition):
+            said = max((first_said.get(row.id, 0) for row in before), default=0)
+            committed = after[0].committed_ms
+            if committed is not None and said > committed:
+                found.append(
+                    f"the batch at {_place(after[0])} was committed {said - committed:.1f} ms"
+                    f" before the verdicts of {partition}/{before[0].offset} were out"
+                )
+    found += _news_order(evidence.blocks, {_place(row): row for row in evidence.audit})
+    return found
+
+
+def _news_order(blocks: list[Logged], rows: dict[Place, Audited]) -> list[str]:
+    found = []
+    for record in blocks:
+        if record.fields and record.fields[0] != "heartbeat":
+            row = rows.get((record.fields[1], record.fields[2][1]))
+            if row and row.committed_ms is not None and record.ms < int(row.committed_ms):
+                found.append(f"the news of {_place(row)} were out before their commit")
+    return found
+
+
+def _place(row: Audited) -> Place:
+    return row.partition, row.offset
