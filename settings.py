@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -100,6 +100,14 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="the least that is logged"
     )
+
+    @field_validator("argon2_parallelism")
+    @classmethod
+    def _lanes_have_memory(cls, lanes: int, others: ValidationInfo) -> int:
+        memory = others.data.get("argon2_memory_kib", 8 * lanes)
+        if memory < 8 * lanes:
+            raise ValueError(f"Argon2 needs 8 KiB for each lane, and has {memory} KiB for {lanes}")
+        return lanes
 
     def require_database(self) -> str:
         """The connection string, or :class:`SettingsError` where there is none."""

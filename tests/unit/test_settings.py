@@ -53,6 +53,14 @@ def test_a_bad_value_is_refused_with_its_name_and_its_meaning(
     assert " It is " in message
 
 
+def test_lanes_without_memory_are_refused(monkeypatch: pytest.MonkeyPatch):
+    """Argon2 would refuse them only at the first password."""
+    monkeypatch.setenv("CERROJO_ARGON2_MEMORY_KIB", "8")
+    monkeypatch.setenv("CERROJO_ARGON2_PARALLELISM", "2")
+    with pytest.raises(SettingsError, match="CERROJO_ARGON2_PARALLELISM is '2'.* 8 KiB for 2"):
+        settings.load()
+
+
 def test_all_bad_values_are_said_at_once(monkeypatch: pytest.MonkeyPatch):
     """Nobody has to start four times to learn of four mistakes."""
     monkeypatch.setenv("CERROJO_LOGIN_PORT", "x")
