@@ -85,28 +85,23 @@ class Store:
         with self._pool.connection() as connection:
             while True:
                 with suppress(psycopg.errors.LockNotAvailable):
-                    connection.execute("SELECT claim_partition(%s, %s)", (self.partition, owner))
-                    break
+                    # The row as this very claim left it: a look in a second statement could
+                    # find the next owner's epoch, and take it for this one's.
+                    row = connection.execute(
+                        f"SELECT {_PROGRESS} FROM claim_partition(%s, %s)", (self.partition, owner)
+                    ).fetchone()
+                    assert row is not None
+                    return _progress(row)
                 self._end_blocker(connection)
-        progress = self.progress()
-        assert progress is not None
-        return progress
 
     def progress(self) -> Progress | None:
         """The partition's progress as it is stored; None before the first claim."""
         with self._pool.connection() as connection:
             row = connection.execute(
-                "SELECT epoch, generation, topic_id, next_offset, batch_offset, last_fingerprint,"
-                " last_ms, policy FROM partition_progress WHERE partition = %s",
+                f"SELECT {_PROGRESS} FROM partition_progress WHERE partition = %s",
                 (self.partition,),
             ).fetchone()
-        if row is None:
-            return None
-        policy = None if row[7] is None else msgspec.convert(row[7], Policy)
-        epoch, generation, topic_id, next_offset, batch_offset, last, last_ms, _ = row
-        return Progress(
-            epoch, generation, topic_id, next_offset, batch_offset, last, last_ms, policy
-        )
+        return None if row is None else _progress(row)
 
     def move(self, progress: Progress, missing: int) -> bool:
         """Go on at this progress's generation, topic and offset; False if it is not mine."""
@@ -199,6 +194,16 @@ class Store:
             " JOIN pg_stat_activity a ON a.backend_xid = p.xmax WHERE p.partition = %s",
             (self.partition,),
         )
+
+
+_PROGRESS = (
+    "epoch, generation, topic_id, next_offset, batch_offset, last_fingerprint, last_ms, policy"
+)
+
+
+def _progress(row: Sequence[Any]) -> Progress:
+    policy = None if row[7] is None else msgspec.convert(row[7], Policy)
+    return Progress(*row[:7], policy)
 
 
 def _audit_row(**columns: Any) -> AuditRow:

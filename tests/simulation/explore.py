@@ -1,0 +1,96 @@
+"""Every schedule of a scenario, by depth first search: FoundationDB's way, on a small world.
+
+A schedule is replayed from its choices. Where two of them meet in the same state (the same
+world, and owners with the same past), what follows is explored once; they are counted all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from tests.simulation.schedule import Choice, Scenario, Schedule
+
+
+class Explored(NamedTuple):
+    """How much was seen."""
+
+    schedules: int
+    """Orders of events, all of which are covered."""
+    states: int
+    runs: int
+    """Schedules that were executed to cover them."""
+
+
+class FailedError(AssertionError):
+    """A schedule did not end as it must; the message has its choices."""
+
+
+def explore(scenario: Scenario, limit: int | None = None) -> Explored:
+    """All schedules, or as many as ``limit`` runs cover (0 schedules are said then)."""
+    todo: list[tuple[tuple[int, ...], int]] = [((), 0)]
+    edges: dict[int, list[int]] = {}
+    runs = 0
+    root = 0
+    while todo:
+        if limit is not None and runs >= limit:
+            return Explored(0, len(edges), runs)
+        prefix, came_from = todo.pop()
+        runs += 1
+        schedule = Schedule(scenario)
+        trail: list[Choice] = []
+        try:
+            for index in prefix:
+                choice = schedule.choices()[index]
+                trail.append(choice)
+                schedule.do(choice)
+            path = prefix
+            while True:
+                key = schedule.key()
+                if came_from:
+                    edges[came_from].append(key)
+                else:
+                    root = key
+                if key in edges:
+                    break
+                edges[key] = []
+                choices = schedule.choices()
+                if not choices:
+                    schedule.settle()
+                    break
+                todo += [((*path, n), key) for n in range(len(choices) - 1, 0, -1)]
+                path, came_from = (*path, 0), key
+                trail.append(choices[0])
+                schedule.do(choices[0])
+        except Exception as error:
+            raise FailedError(f"{error}\nchoices: {' '.join(map(str, trail))}") from error
+        finally:
+            schedule.close()
+    return Explored(_count(edges, root), len(edges), runs)
+
+
+def run(scenario: Scenario, choices: Sequence[str]) -> None:
+    """One schedule again, by the choices that were printed."""
+    schedule = Schedule(scenario)
+    try:
+        for said in choices:
+            what, owner, how = said.rsplit(":", 2)
+            schedule.do(Choice(what, int(owner), int(how)))
+        schedule.settle()
+    finally:
+        schedule.close()
+
+
+def _count(edges: dict[int, list[int]], root: int) -> int:
+    """How many ways lead from the root to an end."""
+    ways: dict[int, int] = {}
+    todo = [root]
+    while todo:
+        key = todo[-1]
+        missing = [to for to in edges[key] if to not in ways]
+        if missing:
+            todo += missing
+        else:
+            ways[key] = sum(ways[to] for to in edges[key]) or 1
+            todo.pop()
+    return ways[root]
