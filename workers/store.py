@@ -202,8 +202,9 @@ _PROGRESS = (
 
 
 def _progress(row: Sequence[Any]) -> Progress:
-    policy = None if row[7] is None else msgspec.convert(row[7], Policy)
-    return Progress(*row[:7], policy)
+    epoch, generation, topic_id, next_offset, batch_offset, last, last_ms, stored = row
+    policy = None if stored is None else msgspec.convert(stored, Policy)
+    return Progress(epoch, generation, topic_id, next_offset, batch_offset, last, last_ms, policy)
 
 
 def _audit_row(**columns: Any) -> AuditRow:
