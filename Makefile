@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help up venv test check loadtest clean
+.PHONY: help up venv test check chaos loadtest clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /make \1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r what why; \
@@ -25,6 +25,9 @@ check: $(READY)  ## the same without the tests
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+chaos: $(READY)  ## kill and freeze everything under load, and judge; CERROJO_CHAOS_SEED=... repeats
+	@exec $(BIN)/python -m tests.chaos
 
 loadtest: $(READY)  ## load what is up; SCENARIO=..., USERS=..., TIME=... choose what and how much
 	@exec $(BIN)/python -m loadtest

@@ -54,11 +54,21 @@ def differences(
     return found
 
 
-def unanswered(answers: Iterable[Answered], decided: Iterable[Decided]) -> int:
-    """How many attempts were decided and nobody was told."""
-    told = sum(answer.status in (200, 401) for answer in answers)
-    said = sum(row.kind == "attempt" and row.decision != BLOCKED for row in decided)
-    return max(0, said - told)
+def untold(answers: Iterable[Answered], decided: Iterable[Decided]) -> list[Decided]:
+    """The attempts that were decided, unblocked, and whose client never heard of it."""
+    asked: dict[str, list[Answered]] = defaultdict(list)
+    for answer in answers:
+        if answer.status in (200, 401):
+            asked[answer.user].append(answer)
+    found = []
+    for row in decided:
+        if row.kind == "attempt" and row.decision != BLOCKED:
+            explained = [a for a in asked[row.user] if _explains(a, row)]
+            if explained:
+                asked[row.user].remove(min(explained, key=lambda answer: answer.ended_ms))
+            else:
+                found.append(row)
+    return found
 
 
 def _of_user(user: str, asked: Sequence[Answered], logged: Sequence[Decided]) -> list[str]:

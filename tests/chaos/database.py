@@ -1,0 +1,111 @@
+"""The database server of a chaos run: its configuration, and what it says about the owners."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+import psycopg
+
+from local.servers import Servers
+
+PATIENCE = 30.0  # seconds
+PAUSE = 0.002  # seconds between two looks
+
+
+class Owner(NamedTuple):
+    """Who decides a partition, by the database."""
+
+    partition: int
+    pid: int
+    epoch: int
+
+
+class Database:
+    """Postgres of these servers."""
+
+    def __init__(self, servers: Servers) -> None:
+        self.url = servers.database_url
+        self._servers = servers
+        self._folder = servers.data_dir / "postgres"
+
+    def keep_times_of_commits(self) -> None:
+        """For the oracle; takes a restart of the server."""
+        main = self._folder / "postgresql.conf"
+        main.write_text(main.read_text() + "\ninclude_if_exists = 'chaos.conf'\n")
+        self._configure("")
+        former = self.postmaster
+        os.kill(former, signal.SIGINT)
+        until = time.monotonic() + PATIENCE
+        while not (self.answers() and self.postmaster != former):
+            assert time.monotonic() < until, "Postgres does not come back"
+            time.sleep(0.05)
+
+    @property
+    def postmaster(self) -> int:
+        """The pid of the server's first process; 0 while it is not there."""
+        try:
+            return int((self._folder / "postmaster.pid").read_text().split()[0])
+        except (OSError, IndexError):
+            return 0
+
+    def answers(self) -> bool:
+        """Whether a query is answered now."""
+        try:
+            with psycopg.connect(self.url, connect_timeout=2) as connection:
+                connection.execute("SELECT 1")
+        except psycopg.Error:
+            return False
+        return True
+
+    def owners(self) -> list[Owner]:
+        """The owner of each partition."""
+        with psycopg.connect(self.url, connect_timeout=5) as connection:
+            return [
+                Owner(partition, int(owner.rsplit(" ", 1)[1]), epoch)
+                for partition, owner, epoch in connection.execute(
+                    "SELECT partition, owner, epoch FROM partition_progress ORDER BY 1"
+                )
+            ]
+
+    def kill_in_commit(self, seconds: float) -> Owner | None:
+        """`kill -9` of a worker whose batch is committed and that does not know it yet.
+
+        The server is told to wait for a standby that does not exist, so every commit is done
+        and not answered. None if no worker committed anything in this time.
+        """
+        with psycopg.connect(self.url, autocommit=True, connect_timeout=5) as connection:
+            self._configure("synchronous_standby_names = 'nobody'\n")
+            try:
+                until = time.monotonic() + seconds
+                while time.monotonic() < until:
+                    row = connection.execute(
+                        "SELECT p.partition, p.owner, p.epoch FROM partition_progress p"
+                        " JOIN pg_stat_activity a ON a.backend_xid = p.xmax"
+                        " WHERE a.wait_event = 'SyncRep' AND a.application_name = 'cerrojo worker'"
+                        "   AND a.query LIKE '%apply_batch%'"
+                    ).fetchone()
+                    if row is not None:
+                        owner = Owner(row[0], int(row[1].rsplit(" ", 1)[1]), row[2])
+                        os.kill(owner.pid, signal.SIGKILL)
+                        return owner
+                    time.sleep(PAUSE)
+                return None
+            finally:
+                self._configure("")
+
+    def processes(self) -> list[int]:
+        """All of the server's."""
+        first = psutil.Process(self.postmaster)
+        return [first.pid, *(child.pid for child in first.children(recursive=True))]
+
+    def _configure(self, more: str) -> None:
+        file: Path = self._folder / "chaos.conf"
+        file.write_text("track_commit_timestamp = on\n" + more)
+        file.chmod(0o644)
+        if (pid := self.postmaster) != 0:
+            os.kill(pid, signal.SIGHUP)

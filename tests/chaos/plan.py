@@ -1,0 +1,26 @@
+"""Which faults, in which order: decided by a seed alone."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+
+
+def plan(seed: int, count: int, shares: Mapping[str, int]) -> list[str]:
+    """So many faults, each kind by its share, and at least once where there is room."""
+    total = sum(shares.values())
+    exact = {kind: max(1.0, count * share / total) for kind, share in shares.items()}
+    counts = {kind: int(number) for kind, number in exact.items()}
+    by_rest = sorted(exact, key=lambda kind: (counts[kind] - exact[kind], kind))
+    for kind in by_rest * (1 + count // len(by_rest)):
+        if sum(counts.values()) >= count:
+            break
+        counts[kind] += 1
+    faults = [kind for kind, number in counts.items() for _ in range(number)]
+    random.Random(seed).shuffle(faults)
+    return faults[:count]
+
+
+def luck_of(seed: int, number: int) -> random.Random:
+    """The randomness of one fault, whatever the others used of theirs."""
+    return random.Random(f"{seed} {number}")

@@ -1,0 +1,212 @@
+"""What chaos is brought into: Kafka, Postgres, a gateway, and two hosts of workers."""
+
+from __future__ import annotations
+
+import queue
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import psycopg
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ResourceType,
+)
+
+from events.topics import ATTEMPTS, BLOCKS, VERDICTS, create_topics
+from local import ports
+from local.servers import Servers
+from processes import Keeper, ProcessSpec
+from sql.migrate import migrate
+from sql.topology import settle_partitions
+from tests.chaos.database import Database
+
+PROJECT = Path(__file__).parents[2]
+PARTITIONS = 4
+HOSTS = ("host A", "host B")
+GATEWAY = "gateway"
+READY_SECONDS = 90.0
+
+SETTINGS = {
+    "CERROJO_ARGON2_MEMORY_KIB": "8",
+    "CERROJO_ARGON2_TIME_COST": "1",
+    "CERROJO_GATEWAY_PROCESSES": "2",
+    "CERROJO_POLICY_WINDOW_SECONDS": "30",
+    "CERROJO_POLICY_BLOCK_SECONDS": "2",
+    "CERROJO_POLICY_BLOCK_MAX_SECONDS": "10",
+    "CERROJO_POLICY_FINAL_FAILURES": "20",
+}
+
+
+class World:
+    """Everything that runs. A part that is killed is started again when :meth:`release` says so."""
+
+    def __init__(self, folder: Path, servers: Servers) -> None:
+        """Servers that run and have nothing in them yet."""
+        self.folder = folder
+        self.servers = servers
+        self.database = Database(servers)
+        self.kafka = servers.kafka_bootstrap_servers
+        self._ports = [ports.choose("127.0.0.1") for _ in range(4)]
+        self.login_url = f"http://127.0.0.1:{self._ports[0]}"
+        self.operator_url = f"http://127.0.0.1:{self._ports[1]}"
+        self._keeper = Keeper()
+        self._to_do: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="world")
+
+    def start(self) -> None:
+        """Return when every part is ready."""
+        self.database.keep_times_of_commits()
+        migrate(self.database.url)
+        with psycopg.connect(self.database.url) as connection:
+            settle_partitions(connection, PARTITIONS)
+        admin = AdminClient({"bootstrap.servers": self.kafka})
+        create_topics(admin, PARTITIONS, replication=1)
+        _keep_for_the_oracle(admin)
+        self._keeper.add(self._spec(GATEWAY, GATEWAY, self._ports[2]))
+        for number, host in enumerate(HOSTS):
+            self._keeper.add(self._spec(host, "workers", self._ports[2 + number]))
+        self._thread.start()
+        self.wait_until_ready(*HOSTS, GATEWAY)
+
+    def stop(self) -> None:
+        """Let all finish."""
+        self._do(self._keeper.stop)
+        self._thread.join()
+        self._keeper.close()
+
+    def release(self, name: str) -> None:
+        """Start a killed part again."""
+        self._do(lambda: self._keeper.release(name))
+
+    def restart(self, name: str) -> None:
+        """Let a part finish in order and start it again."""
+        self._do(lambda: self._keeper.restart(name))
+
+    def pid(self, name: str) -> int | None:
+        """A part's first process."""
+        state = self._keeper.states.get(name)
+        return state.pid if state else None
+
+    def family(self, name: str) -> list[int]:
+        """All processes of a part, the first one first."""
+        pid = self.pid(name)
+        if pid is None:
+            return []
+        try:
+            first = psutil.Process(pid)
+            return [pid, *(child.pid for child in first.children(recursive=True))]
+        except psutil.NoSuchProcess:
+            return []
+
+    def login_processes(self) -> list[int]:
+        """The gateway's, that answer logins."""
+        return [pid for pid in self.family(GATEWAY) if "gateway login" in _title(pid)]
+
+    def server_process(self, name: str) -> int:
+        """The process of the broker itself, which another one holds."""
+        holder = psutil.Process(self.servers.pids[name])
+        server: psutil.Process = next(iter(holder.children(recursive=True)), holder)
+        return int(server.pid)
+
+    def partitions_of(self, host: str) -> list[int]:
+        """Which partitions a host decides."""
+        family = set(self.family(host))
+        return [owner.partition for owner in self.database.owners() if owner.pid in family]
+
+    def is_ready(self, name: str) -> bool:
+        """Whether a part says that all of it works."""
+        port = self._ports[1] if name == GATEWAY else self._ports[2 + HOSTS.index(name)]
+        url = f"http://127.0.0.1:{port}/readyz"
+        try:
+            with urllib.request.urlopen(url, timeout=5) as response:
+                return bool(response.status == 200)
+        except OSError:
+            return False
+
+    def wait_until_ready(self, *names: str) -> None:
+        """Return when these say so; both hosts have partitions then."""
+        until = time.monotonic() + READY_SECONDS
+        for name in names:
+            while not (self.is_ready(name) and (name == GATEWAY or self.partitions_of(name))):
+                assert time.monotonic() < until, f"{name} is not ready. Logs: {self.folder}"
+                time.sleep(0.05)
+
+    def kafka_answers(self) -> bool:
+        """Whether the broker says now where a log ends."""
+        reader = Consumer({"bootstrap.servers": self.kafka, "group.id": "chaos", "log_level": 2})
+        try:
+            return (
+                reader.get_watermark_offsets(TopicPartition(ATTEMPTS, 0), timeout=0.5) is not None
+            )
+        except KafkaException:
+            return False
+        finally:
+            reader.close()
+
+    def _spec(self, name: str, module: str, workers_port: int) -> ProcessSpec:
+        return ProcessSpec(
+            name=name,
+            command=(sys.executable, "-m", module),
+            env={
+                **SETTINGS,
+                "KAFKA_BOOTSTRAP_SERVERS": self.kafka,
+                "DATABASE_URL": self.database.url,
+                "CERROJO_LOGIN_PORT": str(self._ports[0]),
+                "CERROJO_OPERATOR_PORT": str(self._ports[1]),
+                "CERROJO_WORKERS_PORT": str(workers_port),
+            },
+            cwd=PROJECT,
+            log=self.folder / f"{name.replace(' ', '-')}.log",
+            start_timeout=READY_SECONDS,
+            silence_timeout=None,  # a frozen one is chaos' own doing
+            drain_timeout=15.0,
+            hold_codes=frozenset({-9}),
+        )
+
+    def _do(self, action: Callable[[], None]) -> None:
+        self._to_do.put(action)
+        self._keeper.wake()
+
+    def _run(self) -> None:
+        while not self._keeper.stopped:
+            self._keeper.step(0.5)
+            while not self._to_do.empty():
+                self._to_do.get()()
+
+
+def _keep_for_the_oracle(admin: AdminClient) -> None:
+    """Nothing is deleted, and the answers' times are those at which they could be read."""
+    changes = {
+        ATTEMPTS: {"retention.ms": "-1"},
+        VERDICTS: {"retention.ms": "-1", "message.timestamp.type": "LogAppendTime"},
+        BLOCKS: {"retention.ms": "-1", "message.timestamp.type": "LogAppendTime"},
+    }
+    resources = [
+        ConfigResource(
+            ResourceType.TOPIC,
+            topic,
+            incremental_configs=[
+                ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET)
+                for key, value in config.items()
+            ],
+        )
+        for topic, config in changes.items()
+    ]
+    for future in admin.incremental_alter_configs(resources).values():
+        future.result(10)
+
+
+def _title(pid: int) -> str:
+    try:
+        return " ".join(psutil.Process(pid).cmdline())
+    except psutil.Error:
+        return ""
