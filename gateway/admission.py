@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from gateway.errors import ClientGoneError, OverloadedError
 
 Turn = asyncio.Future[None]
+
+MEMORY = 32
+"""Turns after which the pace has mostly forgotten what was before."""
 
 
 @dataclass
@@ -24,15 +28,31 @@ class _Line:
 class Admission:
     """Hands out turns. A user with hundreds of requests delays another by one turn at most."""
 
-    def __init__(self, per_user: int, in_all: int, waiting_per_user: int, waiting: int) -> None:
+    def __init__(
+        self,
+        per_user: int,
+        in_all: int,
+        waiting_per_user: int,
+        waiting: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._per_user = per_user
         self._in_all = in_all
         self._waiting_per_user = waiting_per_user
         self._waiting_in_all = waiting
         self._lines: dict[str, _Line] = {}
         self._next: OrderedDict[str, _Line] = OrderedDict()  # could go, if there were room
+        self._clock = clock
+        self._pace = 0.0  # seconds from the end of a turn to the next one's, while more are wanted
+        self._wanted_since: float | None = None  # more turns than there were, since this time
         self.running = 0
         self.waiting = 0
+
+    def hopeless(self, seconds: float) -> bool:
+        """Whether no request that comes now, whoever's it is, would have its turn in this time."""
+        return self.running >= self._in_all and (
+            self.waiting >= self._waiting_in_all or len(self._lines) * self._pace > seconds
+        )
 
     @asynccontextmanager
     async def turn(
@@ -40,7 +60,7 @@ class Admission:
     ) -> AsyncIterator[None]:
         """Run the body when it is this request's turn, within this time.
 
-        Raises OverloadedError where too many wait, or the time is over first, and
+        Raises OverloadedError where too many wait for that, or the time is over first, and
         ClientGoneError where it has to wait and `gone` is done first. A request that
         need not wait has its turn in any case: leaving at once is no way not to be counted.
         """
@@ -58,7 +78,12 @@ class Admission:
     async def _wait(
         self, user: str, line: _Line, seconds: float, gone: asyncio.Future[None] | None
     ) -> None:
-        if self.waiting >= self._waiting_in_all or len(line.waiting) >= self._waiting_per_user:
+        if self._wanted_since is None:
+            self._wanted_since = self._clock()
+        too_many = (
+            self.waiting >= self._waiting_in_all or len(line.waiting) >= self._waiting_per_user
+        )
+        if too_many or self._expected(line) > seconds:
             self._forget(user, line)
             raise OverloadedError("Too many logins are waiting; try again later")
         turn = asyncio.get_running_loop().create_future()
@@ -80,6 +105,18 @@ class Admission:
                 raise ClientGoneError("The client left before it was this request's turn")
             raise OverloadedError("It took too long until it was this login's turn")
 
+    def _expected(self, line: _Line) -> float:
+        """Seconds until a further request of this line has its turn, at the present pace."""
+        mine = len(line.waiting) + line.running + 1
+        return self._pace * min(self.waiting + self.running, mine * len(self._lines))
+
+    def _measure(self) -> None:
+        """A turn ended; if nobody waited for that, it says nothing about the pace."""
+        if self._wanted_since is not None:
+            now = self._clock()
+            self._pace += (now - self._wanted_since - self._pace) / MEMORY
+            self._wanted_since = now if self.waiting else None
+
     def _give_up(self, user: str, line: _Line, turn: Turn) -> None:
         if turn.done():  # it came at the same moment
             self._leave(user, line)
@@ -91,6 +128,7 @@ class Admission:
             self._forget(user, line)
 
     def _leave(self, user: str, line: _Line) -> None:
+        self._measure()
         line.running -= 1
         self.running -= 1
         self._queue(user, line)

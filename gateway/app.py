@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import cast
+from typing import Protocol, cast
 
 import structlog
-from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable
+from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope
 from quart import Quart, Request, Response, current_app, request
 from quart.asgi import ASGIHTTPConnection
 from werkzeug.exceptions import HTTPException
@@ -17,6 +17,13 @@ from gateway.errors import ApiError
 from gateway.services import Services
 
 log = structlog.get_logger()
+
+
+class Refusing(Protocol):
+    """What may stand before an application (see :class:`gateway.door.Door`)."""
+
+    def is_closed(self, scope: HTTPScope) -> bool: ...
+    async def refuse(self, scope: HTTPScope, send: ASGISendCallable) -> None: ...
 
 
 class GatewayRequest(Request):
@@ -37,6 +44,10 @@ class Connection(ASGIHTTPConnection):
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         """Answer it; ends with the answer, whether or not the client is still there."""
         self.scope["path"] = self.scope["path"] or "/"  # CONNECT has none
+        door = self.app.door
+        if door and door.is_closed(self.scope):
+            await door.refuse(self.scope, send)
+            return
         request = cast(GatewayRequest, self._create_request_from_scope(send))
         receiver = asyncio.ensure_future(self.handle_messages(request, receive))
         request.gone = receiver
@@ -60,6 +71,7 @@ class GatewayApp(Quart):
     def __init__(self, name: str, services: Services) -> None:
         super().__init__(name, static_folder=None)
         self.services = services
+        self.door: Refusing | None = None
         self.in_hand: set[asyncio.Future[None]] = set()
         """Requests that are not answered yet, whether or not their clients wait."""
         self.config["MAX_CONTENT_LENGTH"] = BODY_MAX

@@ -7,12 +7,14 @@ import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager
 from typing import TypeVar
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
 
 from gateway import metrics
+from gateway.admission import Admission
 from settings import Settings
 
 T = TypeVar("T")
@@ -31,8 +33,31 @@ class Hasher:
             memory_cost=settings.argon2_memory_kib,
             parallelism=settings.argon2_parallelism,
         )
-        self._threads = ThreadPoolExecutor(settings.hash_threads, thread_name_prefix="hash")
+        threads = settings.hash_threads
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="hash")
+        # One account's requests never have all threads, if there are several. Those who wait
+        # for one have been admitted, which bounds their number.
+        self._turns = Admission(
+            per_user=max(1, threads - 1),
+            in_all=threads,
+            waiting_per_user=settings.checks_in_flight,
+            waiting=settings.checks_in_flight,
+        )
         self._nobodys = self._argon2.hash(os.urandom(16))
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for a thread."""
+        return self._turns.waiting
+
+    def thread(
+        self, user: str, seconds: float, gone: asyncio.Future[None]
+    ) -> AbstractAsyncContextManager[None]:
+        """Run the body, which makes or checks one hash, when it has a thread to do it in.
+
+        Users take turns. Raises as :meth:`Admission.turn` does.
+        """
+        return self._turns.turn(user, seconds, gone)
 
     async def verify(self, stored: str | None, password: str) -> bool:
         """Whether the password is this one. Costs the same where there is no account (None).

@@ -42,7 +42,7 @@ HASH_SECONDS = Histogram(
     "What one Argon2id hash takes, without the wait for a thread",
     buckets=_SECONDS,
 )
-HASHES_IN_FLIGHT = _gauge("cerrojo_hashes_in_flight", "Hashes that run or wait for a thread")
+HASHES_IN_FLIGHT = _gauge("cerrojo_hashes_in_flight", "Hashes that are being made or checked")
 LOGINS_WAITING = _gauge("cerrojo_logins_waiting", "Requests that wait for their turn to hash")
 VIEW_BLOCKS = Gauge(
     "cerrojo_view_blocks",

@@ -56,10 +56,14 @@ async def login() -> Response:
 async def _decide(here: LoginServices, credentials: Credentials, due: float) -> None:
     """Return if the log accepts; any other outcome is an ApiError."""
     user = credentials.user
+    gone = client_gone()
     here.refuse_what_is_blocked(user)
-    async with here.admission.turn(user, left(due), client_gone()):
-        partition = here.refuse_what_is_blocked(user)  # others' guesses may have blocked it
-        right = await _check(here, credentials, due)
+    async with here.admission.turn(user, here.left_to_begin(due), gone):
+        here.refuse_what_is_blocked(user)  # others' guesses may have blocked it
+        stored = await _stored_hash(here, user, due)
+        async with here.hasher.thread(user, here.left_to_begin(due), gone):
+            partition = here.refuse_what_is_blocked(user)
+            right = await _check(here, stored, credentials)
         verdict = await here.journal.ask(
             user,
             partition,
@@ -69,13 +73,15 @@ async def _decide(here: LoginServices, credentials: Credentials, due: float) -> 
     conclude(verdict, right)
 
 
-async def _check(here: LoginServices, credentials: Credentials, due: float) -> bool:
-    """Whether the password is the account's; as slow where there is no such account."""
-
+async def _stored_hash(here: LoginServices, user: str, due: float) -> str | None:
     async def query(connection: AsyncConnection) -> str | None:
-        return await select_password_hash(connection, credentials.user)
+        return await select_password_hash(connection, user)
 
-    stored = await here.database.run(query, left(due))
+    return await here.database.run(query, left(due))
+
+
+async def _check(here: LoginServices, stored: str | None, credentials: Credentials) -> bool:
+    """Whether the password is the account's; as slow where there is no such account."""
     try:
         return await here.hasher.verify(stored, credentials.pass_)
     except BadHashError as error:

@@ -49,8 +49,10 @@ async def register() -> Response:
 async def _create(here: LoginServices, credentials: Credentials, due: float) -> None:
     user = credentials.user
     here.living_partition(user)
-    async with here.admission.turn(user, left(due), client_gone()):
-        password_hash = await here.hasher.hash(credentials.pass_)
+    gone = client_gone()
+    async with here.admission.turn(user, here.left_to_begin(due), gone):
+        async with here.hasher.thread(user, here.left_to_begin(due), gone):
+            password_hash = await here.hasher.hash(credentials.pass_)
 
         async def insert_and_tell(connection: AsyncConnection) -> None:
             # Nobody else sees the account before the log has forgotten the name's past. If the

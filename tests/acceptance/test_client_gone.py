@@ -19,6 +19,7 @@ RIGHT, WRONG = "the right password", "a wrong password"
 FIVE_AT_ONCE = {
     **CHEAPEST,
     "CERROJO_CHECKS_PER_USER": "5",
+    "CERROJO_HASH_THREADS": "6",
     "CERROJO_DATABASE_CONNECTIONS": "8",
     "CERROJO_GATEWAY_PROCESSES": "1",
 }

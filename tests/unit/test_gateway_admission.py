@@ -187,6 +187,93 @@ def test_a_flood_delays_another_user_by_one_turn() -> None:
     run(test)
 
 
+class Clock:
+    """A clock that a test sets."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        """The time, in seconds."""
+        return self.now
+
+
+async def keep_a_pace(crowd: Crowd, clock: Clock, seconds: float) -> None:
+    """Let turns end in this time each until it is known; two of x's remain, one waiting."""
+    await crowd.come("x", "x0")
+    for number in range(1, 300):
+        await crowd.come("x", f"x{number}")
+        clock.now += seconds
+        await crowd.go(f"x{number - 1}")
+    await crowd.come("x", "x")
+
+
+def test_who_cannot_have_a_turn_in_time_is_refused_at_once() -> None:
+    """By the present pace, and by the turns that others have before; not for others' floods."""
+
+    async def test() -> None:
+        clock = Clock()
+        crowd = Crowd(Admission(1, 1, waiting_per_user=500, waiting=1000, clock=clock))
+        await keep_a_pace(crowd, clock, seconds=0.1)
+        for number in range(30):
+            await crowd.come("x", f"more{number}", seconds=3.3)
+        assert crowd.admission.waiting == 31
+        await crowd.come("x", "late", seconds=3.1)
+        with pytest.raises(OverloadedError):
+            await crowd.tasks.pop("late")
+        assert not crowd.admission.hopeless(0.15)
+        await crowd.come("y", "y0", seconds=0.25)  # one of x's and its own
+        assert crowd.admission.waiting == 32
+        assert crowd.admission.hopeless(0.15)
+        assert not crowd.admission.hopeless(0.25)
+        for task in crowd.tasks.values():
+            task.cancel()
+        await settle()
+        assert not crowd.admission._lines
+
+    run(test)
+
+
+def test_a_slow_time_is_forgotten() -> None:
+    """Who was refused for a slow pace is let in once it is fast again, though nobody waited."""
+
+    async def test() -> None:
+        clock = Clock()
+        crowd = Crowd(Admission(1, 1, waiting_per_user=500, waiting=1000, clock=clock))
+        await keep_a_pace(crowd, clock, seconds=10.0)
+        await crowd.go("x299")
+        await crowd.go("x")
+        clock.now += 1000.0  # nobody came, which says nothing
+        for number in range(500):
+            await crowd.come("a", f"a{number}")
+            await crowd.come("b", "b", seconds=1.0)
+            clock.now += 0.01
+            await crowd.go(f"a{number}")
+            if "b" in crowd.inside:
+                await crowd.go("b")
+                break
+            with pytest.raises(OverloadedError):
+                await crowd.tasks.pop("b")
+        assert 50 < number < 200
+
+    run(test)
+
+
+def test_nothing_is_hopeless_while_there_is_room() -> None:
+    """However many of one user's requests wait, another one that comes has a turn at once."""
+
+    async def test() -> None:
+        crowd = Crowd(Admission(per_user=1, in_all=2, waiting_per_user=1, waiting=1))
+        await crowd.come("a", "a1")
+        await crowd.come("a", "a2")
+        assert not crowd.admission.hopeless(LONG)
+        await crowd.come("b", "b1")
+        assert crowd.admission.hopeless(LONG)
+        for name in ("a1", "a2", "b1"):
+            await crowd.go(name)
+
+    run(test)
+
+
 def test_a_turn_that_comes_to_a_cancelled_request_goes_to_the_next() -> None:
     """No turn is lost when a request is cancelled at the moment it gets one."""
 

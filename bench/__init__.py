@@ -1,0 +1,1 @@
+"""How fast, against the limits, in one run each: `python -m bench.NAME`."""
