@@ -95,12 +95,14 @@ class Worker:
 
     def claim(self) -> None:
         """Own the partition: fence the former owner, say again what it may not have said."""
+        # Asked first: whoever is cut off from the log must not take it from those who are not.
+        topic_id = self._log.topic_id()
         progress = self._store.claim(self._owner)
         self._publisher.publish(
             progress.generation,
             self._store.decided(progress.generation, progress.batch_offset, progress.next_offset),
         )
-        self.progress = self._resume(progress)
+        self.progress = self._resume(progress, topic_id)
         self._published = None
         self._log.seek(self.progress.next_offset)
         if progress.policy is None:
@@ -151,10 +153,7 @@ class Worker:
             applied = self._store.apply(self.progress, batch)
         if not applied:
             stored = self._store.progress()
-            if stored is not None and stored.epoch > self.progress.epoch:
-                raise FencedError(
-                    f"partition {self.partition} has another owner since epoch {stored.epoch}"
-                )
+            self._check_epoch(stored)
             log.error(
                 "The database went back: its offset is not the one that was committed last",
                 partition=self.partition,
@@ -165,14 +164,21 @@ class Worker:
         self.progress = self.progress._replace(next_offset=batch.to_offset, policy=batch.policy)
         return True
 
+    def _check_epoch(self, stored: Progress | None) -> None:
+        assert self.progress is not None
+        if stored is not None and stored.epoch > self.progress.epoch:
+            raise FencedError(
+                f"partition {self.partition} has another owner since epoch {stored.epoch}"
+            )
+
     def finish(self) -> None:
         """Wait until what was committed is published."""
         self._wait_for_publishing()
 
-    def _resume(self, progress: Progress) -> Progress:
+    def _resume(self, progress: Progress, topic_id: str) -> Progress:
         found = resume(
             progress,
-            self._log.topic_id(),
+            topic_id,
             self._log.bounds(),
             self._log.read_at,
             self._store.appended_at,
@@ -190,7 +196,10 @@ class Worker:
         self._published = self.progress.position
 
     def _heartbeat(self) -> None:
-        """Every half second, if decisions can be had here; a lone batch counts once it is out."""
+        """Every half second, if decisions can be had here; a lone batch counts once it is out.
+
+        Raises :class:`FencedError`: who was frozen and has a successor must not say that he lives.
+        """
         assert self.progress is not None
         if self.progress.policy is None or time.monotonic() < self._heartbeat_at:
             return
@@ -199,6 +208,7 @@ class Worker:
         metrics.LAG.labels(self._labels).set(self._log.behind(self.progress.next_offset))
         if self._publisher.wait(0):
             self._published = self.progress.position
+        self._check_epoch(self._store.progress())
         if self._published is not None:
             self._publisher.heartbeat(self.progress.epoch, self._published)
 
