@@ -50,6 +50,7 @@ class Supervisor:
         self._dirty: set[int] = set()
         self._commit_at = 0.0
         self._fenced: set[int] = set()
+        self._lost: set[int] = set()
         self._started: set[str] = set()
         self._consumer = Consumer(
             connection(settings.require_kafka())
@@ -114,7 +115,9 @@ class Supervisor:
         consumer.incremental_assign(assigned)
         consumer.pause(assigned)
         self.joined = True
-        for number in sorted(partition.partition for partition in assigned):
+        numbers = {partition.partition for partition in assigned}
+        kept, gone, self._lost = self._lost & numbers, self._lost - numbers, set()
+        for number in sorted(numbers - kept):
             if number < self._partitions:
                 self.keeper.add(_spec(number))
             else:
@@ -124,32 +127,43 @@ class Supervisor:
                     used=self._partitions,
                 )
         log.info("Partitions are assigned", partitions=[p.partition for p in assigned])
+        self._let_go(gone)
 
     def _on_revoke(self, consumer: Consumer, revoked: list[TopicPartition]) -> None:
-        self._drain(revoked)
+        numbers = {partition.partition for partition in revoked}
+        self._drain(numbers)
         self._commit_offsets(wait=True)
         consumer.incremental_unassign(revoked)
-        self._forget(revoked)
+        self._forget(numbers)
 
     def _on_lost(self, consumer: Consumer, lost: list[TopicPartition]) -> None:
-        log.warning("Partitions are lost to the group", partitions=[p.partition for p in lost])
-        self._drain(lost)
-        consumer.incremental_unassign(lost)
-        self._forget(lost)
+        """Let the workers go on: the group has forgotten this host, as after a broker's restart.
 
-    def _drain(self, partitions: list[TopicPartition]) -> None:
+        Nobody else may have been given its partitions, and who is fences the workers. The next
+        assignment, some seconds later, says which of them to let go.
+        """
+        numbers = {partition.partition for partition in lost}
+        log.warning("Partitions are lost to the group", partitions=sorted(numbers))
+        consumer.incremental_unassign(lost)
+        self._lost |= numbers
+
+    def _let_go(self, numbers: set[int]) -> None:
+        self._drain(numbers)
+        self._forget(numbers)
+
+    def _drain(self, numbers: set[int]) -> None:
         """Let their workers finish, so that the next owner waits for nobody."""
-        names = {_name(p.partition) for p in partitions} & set(self.keeper.states)
+        names = {_name(number) for number in numbers} & set(self.keeper.states)
         for name in names:
             self.keeper.remove(name)
         while names & set(self.keeper.states):
             self.keeper.step(POLL_SECONDS)
 
-    def _forget(self, partitions: list[TopicPartition]) -> None:
-        for partition in partitions:
-            self._offsets.pop(partition.partition, None)
-            self._dirty.discard(partition.partition)
-            self._fenced.discard(partition.partition)
+    def _forget(self, numbers: set[int]) -> None:
+        for number in numbers:
+            self._offsets.pop(number, None)
+        self._dirty -= numbers
+        self._fenced -= numbers
 
     def _commit_offsets(self, wait: bool = False) -> None:
         """Say in the group how far the workers are, for the usual lag tools."""
