@@ -1,7 +1,8 @@
 """`make chaos`: kill and freeze everything under load, and judge what came of it.
 
 CERROJO_CHAOS_SEED repeats a plan, CERROJO_CHAOS_FAULTS says how many faults, and
-CERROJO_CHAOS_KINDS which, as in "worker,broker". The exit status is 1 if anything differs
+CERROJO_CHAOS_KINDS which, as in "worker,broker". Logs and data are kept where anything
+differs, or CERROJO_CHAOS_KEEP is set. The exit status is 1 if anything differs
 from what the log demands.
 """
 
