@@ -95,9 +95,15 @@ class Evidence:
     """Whether `verdicts` and `blocks` have append times and the audit rows times of commits."""
 
 
-def gather(kafka: str, database_url: str, answers: list[Answered] | None, exact: bool) -> Evidence:
+def gather(
+    kafka: str,
+    database_url: str,
+    answers: list[Answered] | None,
+    exact: bool,
+    patience: float = PATIENCE,
+) -> Evidence:
     """Wait until everything in the log is decided and said, and read it all."""
-    wait_until_said(kafka, database_url)
+    wait_until_said(kafka, patience)
     evidence = Evidence(answers=answers, exact_times=exact)
     evidence.attempts = list(read_topic(kafka, "attempts"))
     evidence.verdicts = list(read_topic(kafka, "verdicts"))
@@ -129,15 +135,15 @@ def gather(kafka: str, database_url: str, answers: list[Answered] | None, exact:
     return evidence
 
 
-def wait_until_said(kafka: str, database_url: str) -> None:
+def wait_until_said(kafka: str, patience: float) -> None:
     """Return when the owner of each partition has said that all of its log is published.
 
     What is not so after a while is for the oracle to tell in detail.
     """
     reader = Consumer({"bootstrap.servers": kafka, "group.id": "evidence"})
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + patience
     try:
-        ends = {p.partition: e for p, _, e in _bounds(reader, "attempts")}
+        ends = {p.partition: e for p, _, e in _bounds(reader, "attempts") if e > 0}
         news, _, end = _bounds(reader, "blocks")[0]
         news.offset = max(0, end - 1000)
         reader.assign([news])

@@ -36,6 +36,8 @@ class Database:
     def keep_times_of_commits(self) -> None:
         """For the oracle; takes a restart of the server."""
         main = self._folder / "postgresql.conf"
+        if "chaos.conf" in main.read_text():
+            return
         main.write_text(main.read_text() + "\ninclude_if_exists = 'chaos.conf'\n")
         self._configure("")
         former = self.postmaster

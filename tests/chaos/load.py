@@ -15,7 +15,8 @@ from tests.acceptance.evidence import Answered
 from tests.chaos.world import PARTITIONS
 
 RIGHT, WRONG = "the right password", "a wrong password"
-ACCOUNTS, STRANGERS, PROBES = 96, 32, 8  # probes: accounts of each partition
+ACCOUNTS, GUESSED, STRANGERS = 96, 12, 32  # of the accounts so many are guessed at
+PROBES = 8  # accounts of each partition
 CLIENTS = 6
 PAUSE = 0.1  # seconds, on average
 TIMEOUT = 12.0  # seconds
@@ -93,13 +94,20 @@ class Load:
 
     async def _client(self) -> None:
         while not self._enough.is_set():
-            stranger = self._luck.random() < 0.15
-            user = self._luck.choice(self._strangers if stranger else self._accounts)
-            right = not stranger and self._luck.random() < 0.5
+            user, right = self._somebody()
             answer = await self._login(self._session, user, RIGHT if right else WRONG)
             if answer.status in (403, 429):
                 self._blocked.add(user)
             await self._pause(self._luck.expovariate(1 / PAUSE))
+
+    def _somebody(self) -> tuple[str, bool]:
+        """An account, and whether the password will be right: some are guessed at all the time."""
+        kind = self._luck.random()
+        if kind < 0.4:
+            return self._luck.choice(self._accounts[:GUESSED]), self._luck.random() < 0.1
+        if kind < 0.5:
+            return self._luck.choice(self._strangers), False
+        return self._luck.choice(self._accounts[GUESSED:]), self._luck.random() < 0.6
 
     async def _operator(self) -> None:
         while not self._enough.is_set():

@@ -70,7 +70,7 @@ class World:
             settle_partitions(connection, PARTITIONS)
         admin = AdminClient({"bootstrap.servers": self.kafka})
         create_topics(admin, PARTITIONS, replication=1)
-        _keep_for_the_oracle(admin)
+        keep_for_the_oracle(admin)
         self._keeper.add(self._spec(GATEWAY, GATEWAY, self._ports[2]))
         for number, host in enumerate(HOSTS):
             self._keeper.add(self._spec(host, "workers", self._ports[2 + number]))
@@ -183,7 +183,7 @@ class World:
                 self._to_do.get()()
 
 
-def _keep_for_the_oracle(admin: AdminClient) -> None:
+def keep_for_the_oracle(admin: AdminClient) -> None:
     """Nothing is deleted, and the answers' times are those at which they could be read."""
     changes = {
         ATTEMPTS: {"retention.ms": "-1"},
