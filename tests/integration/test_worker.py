@@ -3,100 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
 from events.messages import (
     Attempt,
     Blocked,
     Decision,
-    Heartbeat,
-    Message,
     Policy,
     Unblock,
     Unblocked,
-    Verdict,
-    decode_blocks,
-    decode_verdict,
     encode,
     new_id,
 )
-from events.topics import ATTEMPTS, BLOCKS, VERDICTS, create_topics, partition_of
+from events.topics import ATTEMPTS, create_topics, partition_of
+from tests.integration.owner import (
+    PARTITION,
+    REPLIES,
+    Owners,
+    news,
+    put,
+    read_all,
+    records_from,
+    verdicts,
+    work,
+    wrong,
+)
 from tests.kafka import remove_topics
-from workers.log import Log
-from workers.publisher import Publisher
-from workers.store import Store
 from workers.worker import FencedError, Worker
-
-PARTITION = 2
-REPLIES = 5
-FIRST = Policy(version=1)
 
 NewWorker = Callable[..., Worker]
 
 
 @pytest.fixture
 def new_worker(topics: str, database: str) -> Iterator[NewWorker]:
-    """Makes owners of the partition, each with clients of its own."""
-    closes = []
-
-    def make(name: str = "me", first_policy: Policy = FIRST) -> Worker:
-        store, log = Store(database, PARTITION), Log(topics, PARTITION)
-        publisher = Publisher(topics, PARTITION)
-        store.open()
-        closes.extend([publisher.close, log.close, store.close])
-        return Worker(PARTITION, name, log, store, publisher, first_policy)
-
-    yield make
-    for close in closes:
-        close()
-
-
-def put(kafka: str, *values: bytes) -> None:
-    """Append these values to the partition, in this order."""
-    producer = Producer({"bootstrap.servers": kafka, "enable.idempotence": True})
-    for value in values:
-        producer.produce(ATTEMPTS, value, partition=PARTITION)
-    assert producer.flush(10) == 0
-
-
-def read_all(kafka: str, topic: str, partition: int) -> list[bytes]:
-    """Everything that stands in a partition."""
-    consumer = Consumer({"bootstrap.servers": kafka, "group.id": "test"})
-    here = TopicPartition(topic, partition, 0)
-    bounds = consumer.get_watermark_offsets(here, timeout=10)
-    assert bounds is not None
-    consumer.assign([here])
-    values: list[bytes] = []
-    while len(values) < bounds[1]:
-        values += [m.value() for m in consumer.consume(bounds[1] - len(values), 1) if not m.error()]
-    consumer.close()
-    return values
-
-
-def verdicts(kafka: str) -> list[Verdict]:
-    """All verdicts to this test's reply partition."""
-    return [decode_verdict(value) for value in read_all(kafka, VERDICTS, REPLIES)]
-
-
-def news(kafka: str) -> list[Message]:
-    """All blocks and their ends; no heartbeats."""
-    said = [decode_blocks(value) for value in read_all(kafka, BLOCKS, 0)]
-    return [message for message in said if not isinstance(message, Heartbeat)]
-
-
-def work(worker: Worker, until: int) -> None:
-    """Decide up to this offset."""
-    while worker.progress is None or worker.progress.next_offset < until:
-        assert worker.run_once()
-    worker.finish()
-
-
-def wrong(user: str) -> Attempt:
-    """A wrong password for this account."""
-    return Attempt(new_id(), REPLIES, user, False)
+    """Makes owners of the partition."""
+    with Owners(topics) as owners:
+        yield partial(owners.new, database)
 
 
 def test_attempts_are_decided_in_log_order(new_worker: NewWorker, topics: str):
@@ -220,13 +166,3 @@ def test_librdkafka_agrees_on_the_partition_of_a_user(topics: str):
     producer.flush(10)
     assert landed == {user: partition_of(user, 4) for user in landed}
     assert len(landed) == 4
-
-
-def records_from(kafka: str, offset: int):
-    """What a worker would read from this offset on."""
-    log = Log(kafka, PARTITION)
-    log.seek(offset)
-    while not (records := log.read(500)):
-        pass
-    log.close()
-    return records

@@ -1,0 +1,122 @@
+"""One partition, its owners, and what they did: for tests that drive an owner step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from events.messages import (
+    Attempt,
+    Heartbeat,
+    Message,
+    Policy,
+    Verdict,
+    decode_blocks,
+    decode_verdict,
+    new_id,
+)
+from events.topics import ATTEMPTS, BLOCKS, VERDICTS
+from workers.batch import Record
+from workers.log import Log
+from workers.publisher import Publisher
+from workers.store import Store
+from workers.worker import Worker
+
+PARTITION = 2
+REPLIES = 5
+FIRST = Policy(version=1)
+
+
+class Owners:
+    """Makes owners of the partition, each with clients of its own, and closes them all."""
+
+    def __init__(self, kafka: str) -> None:
+        self._kafka = kafka
+        self._closes: list[Callable[[], None]] = []
+
+    def new(self, database_url: str, name: str = "me", first_policy: Policy = FIRST) -> Worker:
+        """An owner that has not claimed anything yet."""
+        store, log = Store(database_url, PARTITION), Log(self._kafka, PARTITION)
+        publisher = Publisher(self._kafka, PARTITION)
+        store.open()
+        self._closes += [publisher.close, log.close, store.close]
+        return Worker(PARTITION, name, log, store, publisher, first_policy)
+
+    def delete_before(self, offset: int) -> None:
+        """Make the partition begin here, as retention does."""
+        admin = AdminClient({"bootstrap.servers": self._kafka})
+        here = TopicPartition(ATTEMPTS, PARTITION, offset)
+        for future in admin.delete_records([here]).values():
+            future.result()
+
+    def __enter__(self) -> Owners:
+        """Itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close what was made."""
+        for close in self._closes:
+            close()
+
+
+def put(kafka: str, *values: bytes) -> None:
+    """Append these values to the partition, in this order."""
+    producer = Producer({"bootstrap.servers": kafka, "enable.idempotence": True})
+    for value in values:
+        producer.produce(ATTEMPTS, value, partition=PARTITION)
+    assert producer.flush(10) == 0
+
+
+def read_all(kafka: str, topic: str, partition: int) -> list[bytes]:
+    """Everything that stands in a partition."""
+    consumer = Consumer({"bootstrap.servers": kafka, "group.id": "test"})
+    here = TopicPartition(topic, partition, 0)
+    bounds = consumer.get_watermark_offsets(here, timeout=10)
+    assert bounds is not None
+    consumer.assign([here])
+    values: list[bytes] = []
+    while len(values) < bounds[1]:
+        values += [m.value() for m in consumer.consume(bounds[1] - len(values), 1) if not m.error()]
+    consumer.close()
+    return values
+
+
+def verdicts(kafka: str) -> list[Verdict]:
+    """All verdicts to this test's reply partition."""
+    return [decode_verdict(value) for value in read_all(kafka, VERDICTS, REPLIES)]
+
+
+def news(kafka: str) -> list[Message]:
+    """All blocks and their ends; no heartbeats."""
+    said = [decode_blocks(value) for value in read_all(kafka, BLOCKS, 0)]
+    return [message for message in said if not isinstance(message, Heartbeat)]
+
+
+def work(worker: Worker, until: int) -> None:
+    """Decide up to this offset."""
+    while worker.progress is None or worker.progress.next_offset < until:
+        assert worker.run_once()
+    worker.finish()
+
+
+def wrong(user: str) -> Attempt:
+    """A wrong password for this account."""
+    return Attempt(new_id(), REPLIES, user, False)
+
+
+def records_from(kafka: str, offset: int) -> list[Record]:
+    """What a worker would read from this offset on."""
+    log = Log(kafka, PARTITION)
+    log.seek(offset)
+    while not (records := log.read(500)):
+        pass
+    log.close()
+    return records
