@@ -102,8 +102,10 @@ class Worker:
             progress.generation,
             self._store.decided(progress.generation, progress.batch_offset, progress.next_offset),
         )
+        self.progress, self._published = progress, None
+        # Before anything moves: the next owner would not find them any more.
+        self._wait_for_publishing()
         self.progress = self._resume(progress, topic_id)
-        self._published = None
         self._log.seek(self.progress.next_offset)
         if progress.policy is None:
             self._publisher.propose_policy(self._first_policy)
