@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 import msgspec
@@ -46,8 +46,9 @@ class Store:
 
     def __init__(self, database_url: str, partition: int) -> None:
         self.partition = partition
+        self._claimed_on: psycopg.Connection[Any] | None = None
         # A worker does one thing at a time: one connection, opened in this process, checked
-        # when it is taken so that a server's restart costs one reconnect and no failed batch.
+        # when it is taken so that a server's restart is noticed before a batch is sent.
         self._pool = ConnectionPool(
             database_url,
             min_size=1,
@@ -56,6 +57,7 @@ class Store:
             open=False,
             timeout=3.0,
             reconnect_timeout=0,
+            max_lifetime=86_400.0,  # a new connection costs a claim
             check=ConnectionPool.check_connection,
             kwargs={
                 "autocommit": True,
@@ -91,12 +93,13 @@ class Store:
                         f"SELECT {_PROGRESS} FROM claim_partition(%s, %s)", (self.partition, owner)
                     ).fetchone()
                     assert row is not None
+                    self._claimed_on = connection
                     return _progress(row)
                 self._end_blocker(connection)
 
     def progress(self) -> Progress | None:
         """The partition's progress as it is stored; None before the first claim."""
-        with self._pool.connection() as connection:
+        with self._connection() as connection:
             row = connection.execute(
                 f"SELECT {_PROGRESS} FROM partition_progress WHERE partition = %s",
                 (self.partition,),
@@ -119,7 +122,7 @@ class Store:
 
     def states(self, users: Collection[str]) -> dict[str, LockState]:
         """The stored states of those among these accounts that have one."""
-        with self._pool.connection() as connection:
+        with self._connection() as connection:
             rows = connection.execute(
                 "SELECT username, failures_ms, in_a_row, blocks, blocked_since_ms,"
                 " blocked_until_ms, blocked_why, last_ms"
@@ -156,7 +159,7 @@ class Store:
     def decided(self, generation: int, from_offset: int, to_offset: int) -> list[AuditRow]:
         """The decisions of one generation in this range of offsets, in log order."""
         with (
-            self._pool.connection() as connection,
+            self._connection() as connection,
             connection.cursor(row_factory=kwargs_row(_audit_row)) as cursor,
         ):
             return cursor.execute(
@@ -169,7 +172,7 @@ class Store:
 
     def appended_at(self, offset: int) -> int | None:
         """The append time of the latest record that was taken at this offset, if it is kept."""
-        with self._pool.connection() as connection:
+        with self._connection() as connection:
             row = connection.execute(
                 "SELECT appended_ms FROM ("
                 " SELECT generation, appended_ms FROM audit"
@@ -181,8 +184,19 @@ class Store:
             ).fetchone()
         return None if row is None else int(row[0])
 
-    def _call(self, query: str, values: Sequence[Any]) -> bool:
+    @contextmanager
+    def _connection(self) -> Iterator[psycopg.Connection[Any]]:
+        """The connection of the last claim; a new one may lead to a database that went back.
+
+        What was read from the one must not be written to the other, whatever the epoch there.
+        """
         with self._pool.connection() as connection:
+            if self._claimed_on not in (None, connection):
+                raise psycopg.OperationalError("the connection is a new one since the claim")
+            yield connection
+
+    def _call(self, query: str, values: Sequence[Any]) -> bool:
+        with self._connection() as connection:
             row = connection.execute(query, values).fetchone()
         assert row is not None
         return bool(row[0])

@@ -124,3 +124,20 @@ def test_epochs_rise_even_when_the_database_is_set_back(store: Store, database: 
     with psycopg.connect(database) as connection:
         connection.execute("UPDATE partition_progress SET epoch = 1")
     assert store.claim("me").epoch > before
+
+
+def test_a_new_connection_serves_nothing_before_a_claim(store: Store, database: str):
+    """It may lead to a database that went back: what was read before must not be written there."""
+    progress = store.claim("me")
+    batch = batch_of(store, progress, wrong("ana"))
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name = 'cerrojo worker' AND datname = current_database()"
+        )
+    for _ in range(2):
+        with pytest.raises(psycopg.OperationalError, match="since the claim"):
+            store.apply(progress, batch)
+    progress = store.claim("me")
+    assert progress.next_offset == 0
+    assert store.apply(progress, batch)
