@@ -49,6 +49,15 @@ class Settings(BaseSettings):
         4, ge=1, le=1024, description="partitions of `attempts` when it is first made, and workers"
     )
     replication: int = Field(1, ge=1, le=9, description="replicas of each topic")
+    attempts_retention_hours: int = Field(
+        168, ge=0, le=876_000, description="how long Kafka keeps `attempts`; 0 is forever"
+    )
+    news_retention_hours: int = Field(
+        1,
+        ge=0,
+        le=876_000,
+        description="how long Kafka keeps `verdicts` and `blocks`; 0 is forever",
+    )
 
     # The gateway.
     login_host: str = Field("127.0.0.1", description="address of POST /login and /register")
@@ -83,6 +92,15 @@ class Settings(BaseSettings):
     workers_host: str = Field("127.0.0.1", description="address of the workers' /metrics")
     workers_port: Port = Field(5001, description="port of the workers' /metrics")
     batch_size: int = Field(500, ge=1, le=10_000, description="attempts decided in one commit")
+    stuck_seconds: Seconds = Field(
+        15.0, description="a worker that decides nothing for so long, with work to do, is replaced"
+    )
+    audit_retention_days: int = Field(
+        90,
+        ge=0,
+        le=36_500,
+        description="how long decisions and the quarantine are kept; 0 is forever",
+    )
 
     # The first policy. Once a partition has one, only `python -m workers policy` changes it.
     policy_threshold: int = Field(5, ge=1, le=100, description="wrong passwords that block")
@@ -95,6 +113,12 @@ class Settings(BaseSettings):
     )
     policy_final_failures: int = Field(
         100, ge=0, description="wrong ones in a row that only an operator forgives; 0 is never"
+    )
+    policy_forget_days: int = Field(
+        365,
+        ge=0,
+        le=36_500,
+        description="days after the last wrong one when none counts; 0 is never",
     )
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(

@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient
 
 import settings
 from events.clients import connection
-from events.topics import ATTEMPTS, TopicError, create_topics
+from events.topics import ATTEMPTS, Retention, TopicError, create_topics
 from sql.topology import settle_partitions
 
 
@@ -19,7 +19,8 @@ def main() -> int:
     try:
         config = settings.load()
         admin = AdminClient(connection(config.require_kafka()))
-        present = create_topics(admin, config.partitions, config.replication)
+        retention = Retention(config.attempts_retention_hours, config.news_retention_hours)
+        present = create_topics(admin, config.partitions, config.replication, retention)
         with psycopg.connect(config.require_database()) as database:
             used = settle_partitions(database, config.partitions)
     except (settings.SettingsError, TopicError) as error:

@@ -38,6 +38,8 @@ class Policy(Struct, frozen=True):
     ``threshold`` wrong passwords within ``window_ms`` block for ``block_ms`` (0: until an
     operator lifts it), twice as long with each further block up to ``block_max_ms``. After
     ``final_failures`` wrong ones in a row (0: never) only an operator lifts the block.
+    What an account has against it counts no more once its last wrong password is ``forget_ms``
+    old (0: always counts) and no block stands.
     ``version`` stands in the audit row of everything that was decided by this policy.
     """
 
@@ -47,6 +49,7 @@ class Policy(Struct, frozen=True):
     block_ms: int = 1_800_000
     block_max_ms: int = 86_400_000
     final_failures: int = 100
+    forget_ms: int = 31_536_000_000
 
 
 class Request(Message, frozen=True, array_like=True):

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 import zlib
+from typing import NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
     ConfigResource,
     NewTopic,
     OffsetSpec,
@@ -21,29 +24,40 @@ ATTEMPTS = "attempts"
 VERDICTS = "verdicts"
 BLOCKS = "blocks"
 
-SHORT_RETENTION_MS = 3_600_000
-"""News and answers are of use for seconds; an hour helps whoever looks for a fault."""
-
-ATTEMPTS_RETENTION_MS = 7 * 86_400_000
-"""A worker that was away longer than this reports how many attempts it missed."""
-
 TIMEOUT = 10.0
 """Seconds that the brokers may take for an administrative request."""
 
 _CONFIGS = {
-    ATTEMPTS: {
-        # The append time decides windows and blocks, so it must be the log's, not a client's.
-        "message.timestamp.type": "LogAppendTime",
-        "cleanup.policy": "delete",
-        "retention.ms": str(ATTEMPTS_RETENTION_MS),
-    },
-    VERDICTS: {"cleanup.policy": "delete", "retention.ms": str(SHORT_RETENTION_MS)},
+    # The append time decides windows and blocks, so it must be the log's, not a client's.
+    ATTEMPTS: {"message.timestamp.type": "LogAppendTime", "cleanup.policy": "delete"},
+    VERDICTS: {"cleanup.policy": "delete"},
     # No compaction: a zombie's late record would survive it.
-    BLOCKS: {"cleanup.policy": "delete", "retention.ms": str(SHORT_RETENTION_MS)},
+    BLOCKS: {"cleanup.policy": "delete"},
 }
+"""What must hold in a topic, also in one that exists already."""
 
-_SETTLED = ("message.timestamp.type", "cleanup.policy")
-"""What must hold in a topic that exists already; its retention is its owner's affair."""
+HOUR_MS = 3_600_000
+
+
+class Retention(NamedTuple):
+    """How long Kafka keeps the topics, in hours; 0 is forever."""
+
+    attempts: int = 168
+    """A worker that was away longer than this reports how many attempts it missed."""
+    news: int = 1
+    """`verdicts` and `blocks` are of use for seconds; an hour helps whoever looks for a fault."""
+
+    def config(self, topic: str) -> dict[str, str]:
+        """The topic's configuration that follows."""
+        hours = self.attempts if topic == ATTEMPTS else self.news
+        if hours == 0:
+            return {"retention.ms": "-1"}
+        # Kafka deletes whole segments that are closed, and by itself closes one after a week:
+        # eight in the time keep what is kept within an eighth of what was asked for.
+        return {"retention.ms": str(hours * HOUR_MS), "segment.ms": str(hours * HOUR_MS // 8)}
+
+
+DEFAULT_RETENTION = Retention()
 
 
 class TopicError(Exception):
@@ -55,16 +69,22 @@ def partition_of(user: str, partitions: int) -> int:
     return zlib.crc32(user.encode()) % partitions
 
 
-def create_topics(admin: AdminClient, partitions: int, replication: int) -> int:
+def create_topics(
+    admin: AdminClient,
+    partitions: int,
+    replication: int,
+    retention: Retention = DEFAULT_RETENTION,
+) -> int:
     """Make the topics that do not exist, check those that do; the partitions of `attempts`.
 
+    Those that exist also get this retention, where it is another one.
     Raises :class:`TopicError` for a topic that cannot be used and ``KafkaException``
     where the brokers do not answer.
     """
     counts = {ATTEMPTS: partitions, VERDICTS: VERDICT_PARTITIONS, BLOCKS: 1}
     futures = admin.create_topics(
         [
-            NewTopic(name, counts[name], replication, config=config)
+            NewTopic(name, counts[name], replication, config=config | retention.config(name))
             for name, config in _CONFIGS.items()
         ],
         operation_timeout=TIMEOUT,
@@ -80,7 +100,9 @@ def create_topics(admin: AdminClient, partitions: int, replication: int) -> int:
                 ) from error
     _wait_until_usable(admin)
     for name, config in _CONFIGS.items():
-        _check_config(admin, name, {key: config[key] for key in _SETTLED if key in config})
+        actual = _config(admin, name)
+        _check_config(name, config, actual)
+        _set_config(admin, name, retention.config(name), actual)
     replies = len(describe(admin, VERDICTS).partitions)
     if replies < VERDICT_PARTITIONS:
         raise TopicError(
@@ -118,13 +140,30 @@ def _wait_until_usable(admin: AdminClient) -> None:
             return
 
 
-def _check_config(admin: AdminClient, topic: str, wanted: dict[str, str]) -> None:
+def _config(admin: AdminClient, topic: str) -> dict[str, str]:
     resource = ConfigResource(ResourceType.TOPIC, topic)
     (future,) = admin.describe_configs([resource], request_timeout=TIMEOUT).values()
-    actual = future.result()
+    return {key: entry.value for key, entry in future.result().items()}
+
+
+def _set_config(
+    admin: AdminClient, topic: str, wanted: dict[str, str], actual: dict[str, str]
+) -> None:
+    changes = [
+        ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET)
+        for key, value in wanted.items()
+        if actual[key] != value
+    ]
+    if changes:
+        resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=changes)
+        (future,) = admin.incremental_alter_configs([resource], request_timeout=TIMEOUT).values()
+        future.result()
+
+
+def _check_config(topic: str, wanted: dict[str, str], actual: dict[str, str]) -> None:
     for key, value in wanted.items():
-        if actual[key].value != value:
+        if actual[key] != value:
             raise TopicError(
-                f"The topic {topic} has {key}={actual[key].value} and must have {value}. "
+                f"The topic {topic} has {key}={actual[key]} and must have {value}. "
                 f"Set it with kafka-configs.sh --alter --topic {topic} --add-config {key}={value}."
             )

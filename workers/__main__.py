@@ -46,6 +46,7 @@ def main() -> int:
 
 
 def _run(config: settings.Settings, partitions: int) -> int:
+    from workers.housekeeping import Housekeeper
     from workers.status import serve
     from workers.supervisor import Supervisor
 
@@ -65,6 +66,8 @@ def _run(config: settings.Settings, partitions: int) -> int:
             file=sys.stderr,
         )
         return 2
+    housekeeper = Housekeeper(config.require_database(), config.audit_retention_days)
+    housekeeper.start()
     parent().watch(GRACE_SECONDS)
     said_ready = False
     while not signals.asked:
@@ -74,6 +77,7 @@ def _run(config: settings.Settings, partitions: int) -> int:
             said_ready = True
             parent().ready()
             log.info("All workers are ready", partitions=list(supervisor.keeper.states))
+    housekeeper.stop()
     supervisor.close()
     status.shutdown()
     return 0

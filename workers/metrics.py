@@ -47,6 +47,11 @@ CLOCK_DIFFERENCE = Gauge(
     ["partition"],
     multiprocess_mode="livemostrecent",
 )
+LET_GO = Counter(
+    "cerrojo_let_go",
+    "What was kept long enough and is deleted: partitions of the audit, rows, lock states",
+    ["kind"],
+)
 FENCED = Counter("cerrojo_fenced", "Workers that found another owner of their partition")
 RESTARTS = Counter("cerrojo_process_restarts", "Starts of a process after its first", ["role"])
 PROCESSES = Gauge(

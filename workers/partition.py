@@ -126,6 +126,7 @@ def first_policy(config: settings.Settings) -> Policy:
         block_ms=round(config.policy_block_seconds * 1000),
         block_max_ms=round(config.policy_block_max_seconds * 1000),
         final_failures=config.policy_final_failures,
+        forget_ms=config.policy_forget_days * 86_400_000,
     )
 
 

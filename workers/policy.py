@@ -46,6 +46,8 @@ def rule_attempt(policy: Policy, state: LockState, right: bool, appended_ms: int
     now = max(appended_ms, state.last_ms)
     if state.until_ms is not None and state.until_ms > now:
         return Ruling(Decision.BLOCKED, state, state.until_ms, 0)
+    if 0 < policy.forget_ms <= now - state.last_ms:
+        state = CLEAN  # as if it had been deleted: forget_lock_states() may have done so
     if right:
         return Ruling(Decision.ACCEPTED, CLEAN, 0, 0)
 

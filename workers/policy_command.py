@@ -44,6 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--final", type=int, help="wrong ones in a row that only an operator forgives; 0: never"
     )
+    parser.add_argument(
+        "--forget", type=float, help="days after the last wrong one when none counts; 0: never"
+    )
 
 
 def run(settings: Settings, arguments: argparse.Namespace) -> str:
@@ -80,6 +83,7 @@ def _changed(policy: Policy, arguments: argparse.Namespace) -> Policy:
         "block_ms": _ms(arguments.block),
         "block_max_ms": _ms(arguments.block_max),
         "final_failures": arguments.final,
+        "forget_ms": _ms(arguments.forget and arguments.forget * 86_400),
     }
     changes = {name: value for name, value in given.items() if value is not None}
     for name, value in changes.items():
@@ -154,7 +158,12 @@ def _describe(policy: Policy) -> str:
         if policy.final_failures and policy.block_ms
         else ""
     )
+    forget = (
+        f"; all is forgotten {policy.forget_ms / 86_400_000:g} days after the last wrong one"
+        if policy.forget_ms
+        else ""
+    )
     return (
         f"Policy {policy.version}: {policy.threshold} wrong passwords within "
-        f"{policy.window_ms / 1000:g} s block an account {block}{final}."
+        f"{policy.window_ms / 1000:g} s block an account {block}{final}{forget}."
     )

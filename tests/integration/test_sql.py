@@ -26,7 +26,7 @@ def test_two_at_once_apply_each_migration_once(database_url: str):
     """Whoever comes second waits and finds nothing to do."""
     with ThreadPoolExecutor(4) as threads:
         applied = list(threads.map(migrate, [database_url] * 4))
-    assert sorted(map(len, applied)) == [0, 0, 0, 3]
+    assert sorted(map(len, applied)) == [0, 0, 0, 4]
     assert migrate(database_url) == []
 
 

@@ -148,3 +148,33 @@ def test_clearing_says_whether_there_was_a_block():
     assert rule_clearing(blocked, 4_999) == (Decision.ACCEPTED, CLEAN, 0, -1)
     assert rule_clearing(blocked, 5_000) == (Decision.REJECTED, CLEAN, 0, 0)
     assert rule_clearing(CLEAN, 1) == (Decision.REJECTED, CLEAN, 0, 0)
+
+
+forgetful = st.builds(
+    Policy,
+    version=st.just(1),
+    threshold=st.integers(1, 8),
+    window_ms=st.integers(1, 100_000),
+    block_ms=st.integers(0, 100_000),
+    forget_ms=st.integers(1, 100_000),
+)
+
+
+@given(forgetful, histories, st.integers(0, 50_000), st.booleans())
+def test_what_is_forgotten_might_as_well_have_been_deleted(policy, history, later, right):
+    """From then on every decision is that of a clean account, so nobody sees who deletes when."""
+    state = replay(policy, history)[-1][2].state if history else CLEAN
+    now = state.last_ms + policy.forget_ms + later
+    assume(state.until_ms is None or state.until_ms <= now)
+    assert rule_attempt(policy, state, right, now) == rule_attempt(policy, CLEAN, right, now)
+
+
+@given(st.integers(2, 100_000))
+def test_nothing_is_forgotten_before_its_time_or_while_a_block_stands(forget_ms):
+    """A millisecond earlier it counts; an operator's block never ends by being old."""
+    policy = Policy(version=1, threshold=3, forget_ms=forget_ms)
+    counted = LockState((), 99, 1, None, None, None, 1_000)
+    assert rule_attempt(policy, counted, False, 1_000 + forget_ms - 1).until_ms == FOREVER
+    assert rule_attempt(policy, counted, False, 1_000 + forget_ms).until_ms == 0
+    blocked = counted._replace(until_ms=FOREVER)
+    assert rule_attempt(policy, blocked, True, 10**15).decision == Decision.BLOCKED
