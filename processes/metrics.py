@@ -7,8 +7,12 @@ series is left behind and files do not pile up.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
+import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,20 +21,40 @@ _slot: list[str] = []  # the slots of this process, the last one counts
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
+_PREFIX = "cerrojo-metrics-"
+_LOCK = "lock"
+_YOUNG_SECONDS = 60.0  # a directory this new may just not be locked yet
+
 
 @contextmanager
 def directory() -> Iterator[Path]:
     """For a supervisor: a fresh directory that its children find in their environment.
 
     Enter it before any metric is defined and before any child is started. It is
-    removed at the end.
+    removed at the end, or at the start of the next supervisor where this one is killed.
     """
-    with tempfile.TemporaryDirectory(prefix="cerrojo-metrics-") as path:
+    _remove_leftovers()
+    with (
+        tempfile.TemporaryDirectory(prefix=_PREFIX) as path,
+        (Path(path) / _LOCK).open("w") as lock,
+    ):
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the kernel lets go of it however this process ends
         os.environ[VARIABLE] = path
         try:
             yield Path(path)
         finally:
             del os.environ[VARIABLE]
+
+
+def _remove_leftovers() -> None:
+    """Remove the directories that no living supervisor holds."""
+    for path in Path(tempfile.gettempdir()).glob(_PREFIX + "*"):
+        with contextlib.suppress(OSError):  # another user's, or another supervisor was faster
+            if time.time() - path.stat().st_mtime < _YOUNG_SECONDS:
+                continue
+            with (path / _LOCK).open("a") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(path)
 
 
 def use_slot(slot: str) -> None:

@@ -1,0 +1,93 @@
+"""The files that processes count in: who is gone leaves none behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+HOLD = """
+from processes.metrics import directory
+with directory() as path:
+    print(path, flush=True)
+    input()
+"""
+
+COUNT = """
+import sys
+from processes.metrics import use_slot
+use_slot(sys.argv[1])
+from workers import metrics
+metrics.BLOCKS.inc()
+metrics.LAG.labels("1").set(1)
+if len(sys.argv) > 2:
+    use_slot(sys.argv[2])
+    metrics.BLOCKS.inc()
+    metrics.LAG.labels("1").set(1)
+"""
+
+
+@pytest.fixture
+def env(tmp_path: Path) -> dict[str, str]:
+    """An environment whose temporary files are this test's own."""
+    return {**os.environ, "TMPDIR": str(tmp_path)}
+
+
+@contextmanager
+def supervisor(env: dict[str, str]) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+    """A process that holds a directory for metrics until it reads a line or is killed."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD],
+        env=env,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        try:
+            yield process, Path(process.stdout.readline().strip())
+        finally:
+            process.kill()
+
+
+def age(path: Path) -> None:
+    """Nothing happened in there for long."""
+    os.utime(path, (0, 0))
+
+
+def test_the_directory_of_a_killed_supervisor_is_removed_at_the_next_start(
+    env: dict[str, str], tmp_path: Path
+):
+    """Those of the living stay, and so does one that is new and may just not be locked yet."""
+    with supervisor(env) as (living, kept), supervisor(env) as (killed, left):
+        (left / "counter_login-1.db").write_text("")
+        killed.kill()
+        killed.wait()
+        age(kept)
+        with supervisor(env) as (_, other):
+            assert left.is_dir()
+            assert other.is_dir()
+        age(left)
+        with supervisor(env) as (_, own):
+            assert not left.exists()
+            assert kept.is_dir()
+            assert own.is_dir()
+        living.communicate("\n")
+    assert not kept.exists()
+
+
+def test_a_process_goes_on_with_the_files_of_its_predecessor(env: dict[str, str], tmp_path: Path):
+    """However often a worker or a spare starts, its slots have one set of files."""
+    env = {**env, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    seen = []
+    for _ in range(3):
+        for slots in (["partition-3"], ["spare", "partition-3"]):
+            subprocess.run([sys.executable, "-c", COUNT, *slots], env=env, check=True, timeout=60)
+        seen.append(sorted(path.name for path in tmp_path.iterdir()))
+    assert seen[0]
+    assert seen[1:] == seen[:-1]
