@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 
 from local import ports
+from local.postgres import Postgres
 
 PROJECT = Path(__file__).parents[1]
 HOST = "127.0.0.1"
@@ -25,10 +26,10 @@ STOP_SECONDS = 30.0
 class Up:
     """A running system."""
 
-    def __init__(self, process: subprocess.Popen[bytes], login: int, operator: int) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], login_port: int, data_dir: Path) -> None:
         self.process = process
-        self.login_port = login
-        self.operator_port = operator
+        self.login_port = login_port
+        self.database_url = Postgres(data_dir).database_url
 
     def processes(self, title: str) -> list[psutil.Process]:
         """Those whose title begins so, as in "gateway login"."""
@@ -72,7 +73,7 @@ def up(env: Mapping[str, str]) -> Iterator[Up]:
             )
         try:
             _wait(process, operator, log)
-            yield Up(process, login, operator)
+            yield Up(process, login, Path(folder, "data"))
         finally:
             process.terminate()
             process.wait(STOP_SECONDS)

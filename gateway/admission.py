@@ -34,24 +34,32 @@ class Admission:
         in_all: int,
         waiting_per_user: int,
         waiting: int,
+        then: Admission | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`then` is where those who have their turn wait again: its pace bounds this one's."""
         self._per_user = per_user
         self._in_all = in_all
         self._waiting_per_user = waiting_per_user
         self._waiting_in_all = waiting
         self._lines: dict[str, _Line] = {}
         self._next: OrderedDict[str, _Line] = OrderedDict()  # could go, if there were room
+        self._then = then
         self._clock = clock
-        self._pace = 0.0  # seconds from the end of a turn to the next one's, while more are wanted
+        self._pace = 0.0
         self._wanted_since: float | None = None  # more turns than there were, since this time
         self.running = 0
         self.waiting = 0
 
+    @property
+    def pace(self) -> float:
+        """Seconds from one turn's end to the next one's, when more were wanted than there were."""
+        return max(self._pace, self._then.pace if self._then else 0.0)
+
     def hopeless(self, seconds: float) -> bool:
         """Whether no request that comes now, whoever's it is, would have its turn in this time."""
         return self.running >= self._in_all and (
-            self.waiting >= self._waiting_in_all or len(self._lines) * self._pace > seconds
+            self.waiting >= self._waiting_in_all or len(self._lines) * self.pace > seconds
         )
 
     @asynccontextmanager
@@ -108,7 +116,7 @@ class Admission:
     def _expected(self, line: _Line) -> float:
         """Seconds until a further request of this line has its turn, at the present pace."""
         mine = len(line.waiting) + line.running + 1
-        return self._pace * min(self.waiting + self.running, mine * len(self._lines))
+        return self.pace * min(self.waiting + self.running, mine * len(self._lines))
 
     def _measure(self) -> None:
         """A turn ended; if nobody waited for that, it says nothing about the pace."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager
 from typing import TypeVar
 
 from argon2 import PasswordHasher
@@ -18,6 +19,10 @@ from gateway.admission import Admission
 from settings import Settings
 
 T = TypeVar("T")
+
+
+NICE = 5
+"""How much a hash's thread steps back, as nice(1) has it."""
 
 
 class BadHashError(Exception):
@@ -34,30 +39,18 @@ class Hasher:
             parallelism=settings.argon2_parallelism,
         )
         threads = settings.hash_threads
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="hash")
-        # One account's requests never have all threads, if there are several. Those who wait
-        # for one have been admitted, which bounds their number.
-        self._turns = Admission(
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="hash", initializer=_be_nice)
+        self.turns = Admission(
             per_user=max(1, threads - 1),
             in_all=threads,
             waiting_per_user=settings.checks_in_flight,
             waiting=settings.checks_in_flight,
         )
-        self._nobodys = self._argon2.hash(os.urandom(16))
+        """Who makes or checks a hash has one of these, so that nobody waits for a thread.
 
-    @property
-    def waiting(self) -> int:
-        """How many wait for a thread."""
-        return self._turns.waiting
-
-    def thread(
-        self, user: str, seconds: float, gone: asyncio.Future[None]
-    ) -> AbstractAsyncContextManager[None]:
-        """Run the body, which makes or checks one hash, when it has a thread to do it in.
-
-        Users take turns. Raises as :meth:`Admission.turn` does.
+        One account's requests never have all threads, if there are several.
         """
-        return self._turns.turn(user, seconds, gone)
+        self._nobodys = self._argon2.hash(os.urandom(16))
 
     async def verify(self, stored: str | None, password: str) -> bool:
         """Whether the password is this one. Costs the same where there is no account (None).
@@ -88,6 +81,12 @@ class Hasher:
             return False
         except (VerificationError, InvalidHashError) as error:
             raise BadHashError(str(error)) from None
+
+
+def _be_nice() -> None:
+    """Let everything else in a login go first: it is short, and there are many steps of it."""
+    if sys.platform == "linux":  # elsewhere this is the niceness of the whole process
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
 
 
 def _timed(work: Callable[[], T]) -> T:

@@ -61,7 +61,7 @@ async def _decide(here: LoginServices, credentials: Credentials, due: float) -> 
     async with here.admission.turn(user, here.left_to_begin(due), gone):
         here.refuse_what_is_blocked(user)  # others' guesses may have blocked it
         stored = await _stored_hash(here, user, due)
-        async with here.hasher.thread(user, here.left_to_begin(due), gone):
+        async with here.hasher.turns.turn(user, here.left_to_begin(due), gone):
             partition = here.refuse_what_is_blocked(user)
             right = await _check(here, stored, credentials)
         verdict = await here.journal.ask(

@@ -51,7 +51,7 @@ async def _create(here: LoginServices, credentials: Credentials, due: float) -> 
     here.living_partition(user)
     gone = client_gone()
     async with here.admission.turn(user, here.left_to_begin(due), gone):
-        async with here.hasher.thread(user, here.left_to_begin(due), gone):
+        async with here.hasher.turns.turn(user, here.left_to_begin(due), gone):
             password_hash = await here.hasher.hash(credentials.pass_)
 
         async def insert_and_tell(connection: AsyncConnection) -> None:
