@@ -21,6 +21,11 @@ class Explored(NamedTuple):
     runs: int
     """Schedules that were executed to cover them."""
 
+    def __str__(self) -> str:
+        """For people."""
+        covered = f"{self.schedules:,} schedules" if self.schedules else "more than was allowed"
+        return f"{covered}: {self.states:,} states in {self.runs:,} executed ones"
+
 
 class FailedError(AssertionError):
     """A schedule did not end as it must; the message has its choices."""
@@ -28,23 +33,19 @@ class FailedError(AssertionError):
 
 def explore(scenario: Scenario, limit: int | None = None) -> Explored:
     """All schedules, or as many as ``limit`` runs cover (0 schedules are said then)."""
-    todo: list[tuple[tuple[int, ...], int]] = [((), 0)]
+    todo: list[tuple[tuple[Choice, ...], int]] = [((), 0)]
     edges: dict[int, list[int]] = {}
     runs = 0
     root = 0
     while todo:
         if limit is not None and runs >= limit:
             return Explored(0, len(edges), runs)
-        prefix, came_from = todo.pop()
+        path, came_from = todo.pop()
         runs += 1
         schedule = Schedule(scenario)
-        trail: list[Choice] = []
         try:
-            for index in prefix:
-                choice = schedule.choices()[index]
-                trail.append(choice)
+            for choice in path:
                 schedule.do(choice)
-            path = prefix
             while True:
                 key = schedule.key()
                 if came_from:
@@ -58,15 +59,32 @@ def explore(scenario: Scenario, limit: int | None = None) -> Explored:
                 if not choices:
                     schedule.settle()
                     break
-                todo += [((*path, n), key) for n in range(len(choices) - 1, 0, -1)]
-                path, came_from = (*path, 0), key
-                trail.append(choices[0])
+                todo += [((*path, choice), key) for choice in choices[:0:-1]]
+                path, came_from = (*path, choices[0]), key
                 schedule.do(choices[0])
         except Exception as error:
-            raise FailedError(f"{error}\nchoices: {' '.join(map(str, trail))}") from error
+            raise _failed(error, path) from error
         finally:
             schedule.close()
     return Explored(_count(edges, root), len(edges), runs)
+
+
+def wander(scenario: Scenario, dice: bytes) -> None:
+    """One schedule, each choice by a random byte."""
+    schedule = Schedule(scenario)
+    trail: list[Choice] = []
+    try:
+        for byte in dice:
+            choice = schedule.pick(byte)
+            if choice is None:
+                break
+            trail.append(choice)
+            schedule.do(choice)
+        schedule.settle()
+    except Exception as error:
+        raise _failed(error, trail) from error
+    finally:
+        schedule.close()
 
 
 def run(scenario: Scenario, choices: Sequence[str]) -> None:
@@ -79,6 +97,11 @@ def run(scenario: Scenario, choices: Sequence[str]) -> None:
         schedule.settle()
     finally:
         schedule.close()
+
+
+def _failed(error: Exception, choices: Sequence[Choice]) -> FailedError:
+    said = ", ".join(f'"{choice}"' for choice in choices)
+    return FailedError(f"{error}\nThe choices, for run(scenario, [...]): [{said}]")
 
 
 def _count(edges: dict[int, list[int]], root: int) -> int:

@@ -60,9 +60,10 @@ class Publisher:
     def wait(self, seconds: float) -> bool:
         if not self.queue and not self.verdicts:
             return True
-        return self._owner.call("wait" if seconds else "waited", self._acknowledge)
+        return self._owner.call("wait" if seconds else "waited", self.acknowledge)
 
-    def _acknowledge(self) -> bool:
+    def acknowledge(self) -> bool:
+        """All that is queued arrives."""
         self._owner.world.verdicts.update(self.verdicts)
         self.verdicts.clear()
         while self.queue:
@@ -79,38 +80,48 @@ class Publisher:
 
 
 class Store:
-    """The database as one owner reaches it."""
+    """The database as one owner reaches it: a new connection serves nothing before a claim."""
 
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
         self._world = owner.world
+        self.cut = False
+        """Whether the connection of the last claim is gone."""
 
     def claim(self, owner: str) -> Progress:
-        return self._owner.call("claim", lambda: self._world.claim(owner))
+        return self._owner.call("claim", lambda: self._claim(owner))
 
     def progress(self) -> Progress | None:
-        return self._owner.call("progress", lambda: self._world.tables.progress)
+        return self._call("progress", lambda: self._world.tables.progress)
 
     def move(self, progress: Progress, missing: int) -> bool:
-        return self._owner.call(
-            "move", lambda: self._world.move(self._owner.name, progress, missing)
-        )
+        return self._call("move", lambda: self._world.move(self._owner.name, progress, missing))
 
     def states(self, users: set[str]) -> dict[str, LockState]:
-        return self._owner.call("states", lambda: self._world.read_states(users))
+        return self._call("states", lambda: self._world.read_states(users))
 
     def apply(self, progress: Progress, batch: Batch) -> bool:
-        return self._owner.call(
-            "apply", lambda: self._world.apply(self._owner.name, progress, batch)
-        )
+        return self._call("apply", lambda: self._world.apply(self._owner.name, progress, batch))
 
     def decided(self, generation: int, from_offset: int, to_offset: int) -> list[AuditRow]:
-        return self._owner.call(
+        return self._call(
             "decided", lambda: self._world.read_decided(generation, from_offset, to_offset)
         )
 
     def appended_at(self, offset: int) -> int | None:
-        return self._owner.call("appended_at", lambda: self._world.read_appended_at(offset))
+        return self._call("appended_at", lambda: self._world.read_appended_at(offset))
+
+    def _claim(self, owner: str) -> Progress:
+        self.cut = False
+        return self._world.claim(owner)
+
+    def _call(self, what: str, do: Callable[[], T]) -> T:
+        def on_the_claims_connection() -> T:
+            if self.cut:
+                raise psycopg.OperationalError("the connection is a new one since the claim")
+            return do()
+
+        return self._owner.call(what, on_the_claims_connection)
 
 
 class Log:
@@ -207,7 +218,7 @@ class Owner:
     @property
     def parked(self) -> bool:
         """Whether it has seen that there is nothing to do, and there still is not."""
-        return self.idle and self.pending == "read" and not self.log.due
+        return self.idle and self.pending == "read" and not (self.log.due or self.store.cut)
 
     def call(self, what: str, do: Callable[[], T]) -> T:
         """Let the scheduler decide when and how this happens."""
@@ -250,6 +261,7 @@ class Owner:
     def _own(self) -> None:
         """As workers.partition does it."""
         while True:
+            self.past = hash((self.name, self.proposals))  # a new worker remembers nothing
             worker = self._new_worker(self, self.publisher)
             try:
                 worker.claim()
@@ -267,7 +279,7 @@ class Owner:
         self.publisher = Publisher(self)
 
     def _remember(self, what: str, result: object) -> None:
-        if what != "waited":  # a heartbeat's look at the queue changes nothing
+        if what not in ("waited", "progress"):  # a heartbeat's looks change nothing
             self.idle = what == "read" and result == []
         self.past = hash((self.past, what, _hashable(result)))
 

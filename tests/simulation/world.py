@@ -74,6 +74,8 @@ class World:
     tables: Tables = EMPTY
     history: list[tuple[Tables, int]] = field(default_factory=lambda: [(EMPTY, 0)])
     """All states of the tables so far, each with the number of blocks news at that time."""
+    backups: list[Tables] = field(default_factory=lambda: [EMPTY])
+    """What the database may go back to: its own past, and never what it went back from."""
     epochs: int = 0
     verdicts: set[tuple[bytes, str, int]] = field(default_factory=set)
     blocks: list[BlocksMessage] = field(default_factory=list)
@@ -84,6 +86,11 @@ class World:
     gone: set[int] = field(default_factory=set)
     """Append times of records that the log has no more."""
     _past: int = 0
+
+    @property
+    def lost_both(self) -> bool:
+        """Whether the log and the database lost something: no other may decide otherwise."""
+        return self.went_back and bool(self.gone)
 
     # -- the log
 
@@ -178,8 +185,7 @@ class World:
         for row in batch.audit:
             decision = (row.decision.name, row.until_ms)
             before = self.decided.setdefault(row.id, decision)
-            # Only who lost both the log's tail and the database's may decide otherwise.
-            if before != decision and not (self.log_changed and self.went_back):
+            if before != decision and not self.lost_both:
                 raise Violation(f"{row.id!r} was {before} and is now {decision}")
             self.decided[row.id] = decision
         return True
@@ -205,7 +211,9 @@ class World:
     def go_back(self, index: int) -> None:
         """The database is what it was at that time: a copy that lagged, or a backup."""
         self.went_back = True
-        self._write(self.history[index][0])
+        self.tables = self.backups[index]
+        del self.backups[index + 1 :]
+        self._remember("back", index)
 
     def key(self) -> int:
         """Worlds of the same key have the same future."""
@@ -221,10 +229,14 @@ class World:
         )
 
     def _write(self, tables: Tables) -> None:
-        self.history.append((tables, len(self.blocks)))
         self.tables = tables
+        self.history.append((tables, len(self.blocks)))
+        self.backups.append(tables)
         parts = (p if not isinstance(p, dict) else frozenset(p.items()) for p in tables)
-        self._past = hash((self._past, *parts, len(self.blocks)))
+        self._remember(*parts)
+
+    def _remember(self, *what: object) -> None:
+        self._past = hash((self._past, *what, len(self.blocks)))
 
     def _check_writer(self, owner: str) -> None:
         if self.tables.owner != owner:
