@@ -60,7 +60,9 @@ class RunningSystem:
         """Return when both say that they are ready."""
         self._stop = threading.Event()
         self._happened.clear()
-        self._reader = Consumer({"bootstrap.servers": self._kafka, "group.id": "test"})
+        self._reader = Consumer(
+            {"bootstrap.servers": self._kafka, "group.id": "test", "log_level": 2}
+        )
         self._keeper = Keeper(self._on_event)
         for name in ("workers", "gateway"):
             self._keeper.add(
