@@ -2,7 +2,8 @@
 
 The supervisor is the group's member and holds its partitions paused, so that Kafka's own
 protocol shares them between hosts and moves them when one dies; its worker processes read
-them. A worker that crashes is started again without a rebalance.
+them. A worker that crashes is started again without a rebalance. A partition that moves is
+decided here until its new owner's claim fences the worker, so that nobody waits for a start.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import time
 
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from events.clients import connection
 from events.topics import ATTEMPTS
@@ -20,6 +22,7 @@ from processes.log import log_event
 from processes.metrics import forget
 from settings import Settings
 from workers import metrics
+from workers.leaving import Leaving
 from workers.partition import FENCED
 from workers.spares import Spares
 
@@ -50,10 +53,11 @@ class Supervisor:
         self._dirty: set[int] = set()
         self._commit_at = 0.0
         self._fenced: set[int] = set()
-        self._lost: set[int] = set()
+        self._leaving = Leaving(self.keeper, _name)
         self._started: set[str] = set()
+        self._connection = connection(settings.require_kafka())
         self._consumer = Consumer(
-            connection(settings.require_kafka())
+            self._connection
             | {
                 "group.id": GROUP,
                 "partition.assignment.strategy": "cooperative-sticky",
@@ -70,8 +74,10 @@ class Supervisor:
     @property
     def ready(self) -> bool:
         """Whether every worker of this host decides."""
-        states = self.keeper.states.values()
-        return self.joined and all(state.phase == "ready" for state in states)
+        return self.joined and all(
+            state.phase == "ready" or _number(name) in self._leaving
+            for name, state in self.keeper.states.items()
+        )
 
     def not_ready(self) -> str:
         """Why not, in a sentence."""
@@ -87,6 +93,7 @@ class Supervisor:
         message = self._consumer.poll(0)
         if message is not None and (error := message.error()) is not None:
             log.warning("Kafka says", error=error.str())
+        self._leaving.end()
         now = time.monotonic()
         if now >= self._commit_at:
             self._commit_at = now + COMMIT_SECONDS
@@ -99,14 +106,36 @@ class Supervisor:
             metrics.PROCESSES.labels("other").set(len(self.keeper.states) - ready)
 
     def close(self) -> None:
-        """Let the workers finish, say how far they came, and leave the group."""
+        """Leave the group, let others take over or the workers finish, and end."""
         self._spares.close()
-        self.keeper.stop()
-        while not self.keeper.stopped:
-            self.keeper.step(POLL_SECONDS)
         self._dirty.update(self._offsets)
         self._commit_offsets(wait=True)
+        others = self._others()
+        if not others:
+            self.keeper.stop()
+            while not self.keeper.stopped:
+                self.keeper.step(POLL_SECONDS)
         self._consumer.close()
+        if others:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        """Wait until others own the partitions, and end the workers for whom nobody came."""
+        for name in self.keeper.states:
+            self._leaving.add(_number(name))
+        while self.keeper.states:
+            self.keeper.step(POLL_SECONDS)
+            self._leaving.end()
+        self.keeper.stop()
+
+    def _others(self) -> bool:
+        """Whether the group has another host, as far as the brokers say."""
+        admin = AdminClient(self._connection)
+        (future,) = admin.describe_consumer_groups([GROUP], request_timeout=1.0).values()
+        try:
+            return len(future.result().members) > 1
+        except KafkaException:
+            return False
 
     def _on_assign(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
         for partition in assigned:
@@ -116,10 +145,14 @@ class Supervisor:
         consumer.pause(assigned)
         self.joined = True
         numbers = {partition.partition for partition in assigned}
-        kept, gone, self._lost = self._lost & numbers, self._lost - numbers, set()
-        for number in sorted(numbers - kept):
+        self._leaving.be_sure()
+        for number in sorted(numbers):
             if number < self._partitions:
-                self.keeper.add(_spec(number))
+                match self._leaving.take_back(number):
+                    case None:
+                        self.keeper.add(_spec(number))
+                    case "held":
+                        self._fenced.add(number)
             else:
                 log.warning(
                     "The topic has more partitions than are used; this one stays unused",
@@ -127,37 +160,28 @@ class Supervisor:
                     used=self._partitions,
                 )
         log.info("Partitions are assigned", partitions=[p.partition for p in assigned])
-        self._let_go(gone)
 
     def _on_revoke(self, consumer: Consumer, revoked: list[TopicPartition]) -> None:
-        numbers = {partition.partition for partition in revoked}
-        self._drain(numbers)
+        """Let the workers go on until their successors' claims fence them."""
         self._commit_offsets(wait=True)
         consumer.incremental_unassign(revoked)
-        self._forget(numbers)
+        self._leave(revoked)
 
     def _on_lost(self, consumer: Consumer, lost: list[TopicPartition]) -> None:
         """Let the workers go on: the group has forgotten this host, as after a broker's restart.
 
-        Nobody else may have been given its partitions, and who is fences the workers. The next
-        assignment, some seconds later, says which of them to let go.
+        Nobody else may have been given its partitions. The next assignment, some seconds
+        later, says which of them are lost indeed.
         """
-        numbers = {partition.partition for partition in lost}
-        log.warning("Partitions are lost to the group", partitions=sorted(numbers))
+        log.warning("Partitions are lost to the group", partitions=[p.partition for p in lost])
         consumer.incremental_unassign(lost)
-        self._lost |= numbers
+        self._leave(lost, sure=False)
 
-    def _let_go(self, numbers: set[int]) -> None:
-        self._drain(numbers)
+    def _leave(self, partitions: list[TopicPartition], sure: bool = True) -> None:
+        numbers = {partition.partition for partition in partitions}
+        for number in numbers:
+            self._leaving.add(number, sure)
         self._forget(numbers)
-
-    def _drain(self, numbers: set[int]) -> None:
-        """Let their workers finish, so that the next owner waits for nobody."""
-        names = {_name(number) for number in numbers} & set(self.keeper.states)
-        for name in names:
-            self.keeper.remove(name)
-        while names & set(self.keeper.states):
-            self.keeper.step(POLL_SECONDS)
 
     def _forget(self, numbers: set[int]) -> None:
         for number in numbers:
@@ -193,13 +217,15 @@ class Supervisor:
                 self.keeper.release(_name(number))
 
     def _on_event(self, event: Event) -> None:
-        number = int(event.name.rsplit(" ", 1)[1])
+        number = _number(event.name)
         match event:
+            case Said(key="offset") if number in self._leaving:
+                return
             case Said(key="offset", value=value):
                 self._offsets[number] = int(value)
                 self._dirty.add(number)
                 return
-            case Held():
+            case Held() if number not in self._leaving:
                 self._fenced.add(number)
                 metrics.FENCED.inc()
             case Exited():
@@ -215,6 +241,10 @@ class Supervisor:
 
 def _name(partition: int) -> str:
     return f"worker partition {partition}"
+
+
+def _number(name: str) -> int:
+    return int(name.rsplit(" ", 1)[1])
 
 
 def _spec(partition: int) -> ProcessSpec:
