@@ -1,4 +1,7 @@
-"""`python -m workers`: supervise this host's partitions; `python -m workers policy`: its policy."""
+"""`python -m workers`: supervise this host's partitions, as long as it runs.
+
+`python -m workers policy` and `python -m workers quarantine` are commands for operators.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from processes import parent, stop_signals
 from processes.log import configure
 from processes.metrics import directory, use_slot
 from processes.titles import title
-from workers import policy_command
+from workers import policy_command, quarantine_command
 
 GRACE_SECONDS = 6.0
 """More than the workers' own, so that they are waited for when `make up` died."""
@@ -22,8 +25,11 @@ GRACE_SECONDS = 6.0
 def main() -> int:
     """Carry out the command; the exit code."""
     parser = argparse.ArgumentParser(prog="python -m workers", description=__doc__)
-    commands = parser.add_subparsers(dest="command", metavar="[policy]")
+    commands = parser.add_subparsers(dest="command", metavar="[policy | quarantine]")
     policy_command.add_arguments(commands.add_parser("policy", help="show or change the policy"))
+    quarantine_command.add_arguments(
+        commands.add_parser("quarantine", help="list or replay what could not be decided")
+    )
     arguments = parser.parse_args()
     try:
         config = settings.load()
@@ -31,9 +37,16 @@ def main() -> int:
         if arguments.command == "policy":
             print(policy_command.run(config, arguments))
             return 0
+        if arguments.command == "quarantine":
+            print(quarantine_command.run(config, arguments))
+            return 0
         config.require_kafka()
         partitions = _partitions(config.require_database())
-    except (settings.SettingsError, policy_command.PolicyCommandError) as error:
+    except (
+        settings.SettingsError,
+        policy_command.PolicyCommandError,
+        quarantine_command.QuarantineCommandError,
+    ) as error:
         print(error, file=sys.stderr)
         return 2
     except psycopg.Error as error:

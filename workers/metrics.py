@@ -47,6 +47,7 @@ CLOCK_DIFFERENCE = Gauge(
     ["partition"],
     multiprocess_mode="livemostrecent",
 )
+STUCK = Counter("cerrojo_stuck", "Workers replaced because they lived and decided nothing")
 LET_GO = Counter(
     "cerrojo_let_go",
     "What was kept long enough and is deleted: partitions of the audit, rows, lock states",

@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 import threading
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import structlog
@@ -30,16 +31,19 @@ RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0)
 GRACE_SECONDS = 4.0
 """A worker whose supervisor died has this long to finish its batch."""
 
+EXCUSED = "excused"
+
 NO_PARTITION = -1
 """What a spare has until it gets one."""
 
 log = structlog.get_logger()
 
 
-def main(what: str) -> int:
+def main(what: str, *words: str) -> int:
     """Own the partition of this number until SIGTERM; the exit code.
 
-    As a "spare", get everything ready and wait for the number first.
+    As a "spare", get everything ready and wait for the number first. The word "excused"
+    behind the number says that its last owner died of no record (see `workers.alone`).
     """
     spare = what == "spare"
     _become("worker spare" if spare else f"worker partition {what}")
@@ -51,11 +55,14 @@ def main(what: str) -> int:
     clients = Clients(config, NO_PARTITION if spare else int(what))
     if spare:
         clients.warm()
-        number = parent().listen()
-        if number is None:
+        told = parent().listen()
+        if told is None:
             return 0
+        number, *words_told = told.split()
+        words = tuple(words_told)
         clients.serve(int(number))
         _become(f"worker partition {number}")
+    clients.store.excused = EXCUSED in words
 
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
@@ -71,7 +78,9 @@ def _own(clients: Clients, config: settings.Settings, stop: threading.Event) -> 
     from workers.clients import FAILURES
     from workers.worker import FencedError, Worker
 
-    owner = f"{socket.gethostname()} pid {os.getpid()}"
+    # The time tells it from one of the same number before, as the first in every container has.
+    started = datetime.now(UTC).isoformat(" ", "milliseconds")
+    owner = f"{socket.gethostname()} pid {os.getpid()} of {started}"
     failures = 0
     while not stop.is_set():
         worker = Worker(
@@ -83,6 +92,7 @@ def _own(clients: Clients, config: settings.Settings, stop: threading.Event) -> 
             first_policy(config),
             config.batch_size,
             alive=parent().beat,
+            computing=_say_computing,
         )
         try:
             worker.claim()
@@ -94,7 +104,7 @@ def _own(clients: Clients, config: settings.Settings, stop: threading.Event) -> 
                     said = worker.progress.next_offset
                     parent().say("offset", str(said))
             if stop.is_set():
-                worker.finish()
+                worker.leave()
                 break
         except FencedError as error:
             log.warning("Fenced: " + str(error), partition=clients.partition)
@@ -105,11 +115,15 @@ def _own(clients: Clients, config: settings.Settings, stop: threading.Event) -> 
                 partition=clients.partition,
                 error=str(error).strip(),
             )
-            parent().beat()
+            parent().say("failed", type(error).__name__)
             stop.wait(RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
             failures += 1
         clients.renew_publisher()
     return 0
+
+
+def _say_computing(begins: bool) -> None:
+    parent().say("computing", "begins" if begins else "ends")
 
 
 def _become(what: str) -> None:
@@ -131,4 +145,4 @@ def first_policy(config: settings.Settings) -> Policy:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(*sys.argv[1:]))

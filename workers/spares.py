@@ -12,9 +12,8 @@ import time
 from processes.spawn import Child, Process
 from processes.spec import ProcessSpec
 
-SPEC = ProcessSpec(
-    name="worker spare", command=(sys.executable, "-m", "workers.partition", "spare")
-)
+COMMAND = (sys.executable, "-m", "workers.partition")
+"""What a worker's process runs; behind it comes which partition's it is to be."""
 
 AGAIN_SECONDS = 2.0
 """Between two starts of a spare: one that cannot live must not eat the others' processor."""
@@ -35,7 +34,7 @@ class Spares:
         if spare.poll() is not None:
             spare.close()
             return Child(spec)
-        spare.tell(spec.command[-1])
+        spare.tell(" ".join(spec.command[len(COMMAND) :]))
         return spare
 
     def refill(self) -> None:
@@ -45,7 +44,7 @@ class Spares:
             self._spare = None
         if self._spare is None and time.monotonic() >= self._start_at:
             self._start_at = time.monotonic() + AGAIN_SECONDS
-            self._spare = Child(SPEC)
+            self._spare = Child(ProcessSpec(name="worker spare", command=(*COMMAND, "spare")))
 
     def close(self) -> None:
         """End the spare; it has nothing to finish."""

@@ -34,6 +34,10 @@ class Progress(NamedTuple):
     fingerprint: bytes | None
     last_ms: int | None
     policy: Policy | None
+    suspect: bool = False
+    """Whether the owner before the last one did not finish orderly (see `workers.alone`)."""
+    alone_deaths: int = 0
+    """How many owners the next record has killed."""
 
     @property
     def position(self) -> Position:
@@ -41,11 +45,17 @@ class Progress(NamedTuple):
         return Position(self.generation, self.next_offset)
 
 
+class UnstorableError(Exception):
+    """Postgres refuses a value of these records, whoever asks and whenever."""
+
+
 class Store:
     """One partition's side of the database. Every method may raise ``psycopg.Error``."""
 
     def __init__(self, database_url: str, partition: int) -> None:
         self.partition = partition
+        self.excused = False
+        """Whether the last owner's death says nothing of the record that it was at."""
         self._claimed_on: psycopg.Connection[Any] | None = None
         # A worker does one thing at a time: one connection, opened in this process, checked
         # when it is taken so that a server's restart is noticed before a batch is sent.
@@ -90,7 +100,8 @@ class Store:
                     # The row as this very claim left it: a look in a second statement could
                     # find the next owner's epoch, and take it for this one's.
                     row = connection.execute(
-                        f"SELECT {_PROGRESS} FROM claim_partition(%s, %s)", (self.partition, owner)
+                        f"SELECT {_PROGRESS} FROM claim_partition(%s, %s, %s)",
+                        (self.partition, owner, self.excused),
                     ).fetchone()
                     assert row is not None
                     self._claimed_on = connection
@@ -120,9 +131,23 @@ class Store:
             ),
         )
 
+    def mark_alone(self, progress: Progress) -> bool:
+        """Note that the next record is decided alone from now on; False if it is not mine."""
+        return self._call(
+            "SELECT mark_alone(%s, %s, %s)",
+            (self.partition, progress.epoch, progress.next_offset),
+        )
+
+    def leave(self, progress: Progress) -> None:
+        """Say that this owner has finished orderly."""
+        self._call("SELECT leave_partition(%s, %s)", (self.partition, progress.epoch))
+
     def states(self, users: Collection[str]) -> dict[str, LockState]:
-        """The stored states of those among these accounts that have one."""
-        with self._connection() as connection:
+        """The stored states of those among these accounts that have one.
+
+        Raises :class:`UnstorableError` for a name that none can have.
+        """
+        with _refusals(), self._connection() as connection:
             rows = connection.execute(
                 "SELECT username, failures_ms, in_a_row, blocks, blocked_since_ms,"
                 " blocked_until_ms, blocked_why, last_ms"
@@ -133,28 +158,32 @@ class Store:
             return {user: LockState(tuple(failures), *rest) for user, failures, *rest in rows}
 
     def apply(self, progress: Progress, batch: Batch) -> bool:
-        """Commit a batch if the partition is mine and stands at its start, else write nothing."""
+        """Commit a batch if the partition is mine and stands at its start, else write nothing.
+
+        Raises :class:`UnstorableError` for values that no column can hold.
+        """
         policy = (
             msgspec.json.encode(batch.policy).decode()
             if batch.policy_changed and batch.policy
             else None
         )
-        return self._call(
-            APPLY,
-            (
-                self.partition,
-                progress.epoch,
-                progress.generation,
-                batch.from_offset,
-                batch.to_offset,
-                fingerprint(batch.last),
-                batch.last.appended_ms,
-                policy,
-                *_state_columns(batch),
-                *_audit_columns(batch.audit),
-                *_undecodable_columns(batch),
-            ),
-        )
+        with _refusals():
+            return self._call(
+                APPLY,
+                (
+                    self.partition,
+                    progress.epoch,
+                    progress.generation,
+                    batch.from_offset,
+                    batch.to_offset,
+                    fingerprint(batch.last),
+                    batch.last.appended_ms,
+                    policy,
+                    *_state_columns(batch),
+                    *_audit_columns(batch.audit),
+                    *_undecodable_columns(batch),
+                ),
+            )
 
     def decided(self, generation: int, from_offset: int, to_offset: int) -> list[AuditRow]:
         """The decisions of one generation in this range of offsets, in log order."""
@@ -210,15 +239,25 @@ class Store:
         )
 
 
+@contextmanager
+def _refusals() -> Iterator[None]:
+    try:
+        yield
+    except psycopg.DataError as error:
+        raise UnstorableError(str(error).strip()) from error
+
+
 _PROGRESS = (
-    "epoch, generation, topic_id, next_offset, batch_offset, last_fingerprint, last_ms, policy"
+    "epoch, generation, topic_id, next_offset, batch_offset, last_fingerprint, last_ms, policy,"
+    " suspect, alone_deaths"
 )
 
 
 def _progress(row: Sequence[Any]) -> Progress:
-    epoch, generation, topic_id, next_offset, batch_offset, last, last_ms, stored = row
-    policy = None if stored is None else msgspec.convert(stored, Policy)
-    return Progress(epoch, generation, topic_id, next_offset, batch_offset, last, last_ms, policy)
+    progress = Progress(*row)
+    if progress.policy is None:
+        return progress
+    return progress._replace(policy=msgspec.convert(progress.policy, Policy))
 
 
 def _audit_row(**columns: Any) -> AuditRow:

@@ -8,8 +8,8 @@ decided here until its new owner's claim fences the worker, so that nobody waits
 
 from __future__ import annotations
 
-import sys
 import time
+from dataclasses import replace
 
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
@@ -20,11 +20,13 @@ from events.topics import ATTEMPTS
 from processes import Event, Exited, Held, Keeper, ProcessSpec, Ready, Said, Started
 from processes.log import log_event
 from processes.metrics import forget
+from processes.spawn import Process
 from settings import Settings
-from workers import metrics
+from workers import metrics, spares
 from workers.leaving import Leaving
-from workers.partition import FENCED
+from workers.partition import EXCUSED, FENCED
 from workers.spares import Spares
+from workers.stuck import Watch
 
 GROUP = "cerrojo-workers"
 SESSION_TIMEOUT_MS = 6_000
@@ -45,7 +47,7 @@ class Supervisor:
     def __init__(self, settings: Settings, partitions: int) -> None:
         self._spares = Spares()
         self.keeper = Keeper(self._on_event)
-        self.keeper.spawn = self._spares.spawn
+        self.keeper.spawn = self._spawn
         self.joined = False
         """Whether the group has given this host its share, be it empty."""
         self._partitions = partitions
@@ -55,6 +57,9 @@ class Supervisor:
         self._fenced: set[int] = set()
         self._leaving = Leaving(self.keeper, _name)
         self._started: set[str] = set()
+        self._computing: set[int] = set()
+        self._excused: set[int] = set()
+        self._watch = Watch(settings.require_kafka(), settings.stuck_seconds)
         self._connection = connection(settings.require_kafka())
         self._consumer = Consumer(
             self._connection
@@ -83,7 +88,11 @@ class Supervisor:
         """Why not, in a sentence."""
         if not self.joined:
             return "the consumer group has not given this host its share yet"
-        waiting = [f"{n} is {s.phase}" for n, s in self.keeper.states.items() if s.phase != "ready"]
+        waiting = [
+            f"{name} is {state.phase} after {state.restarts} restarts"
+            for name, state in self.keeper.states.items()
+            if state.phase != "ready"
+        ]
         return ", ".join(waiting) or "all workers are ready"
 
     def step(self) -> None:
@@ -101,9 +110,14 @@ class Supervisor:
             self._release_fenced()
             if self.ready:
                 self._spares.refill()
-            ready = sum(s.phase == "ready" for s in self.keeper.states.values())
-            metrics.PROCESSES.labels("ready").set(ready)
-            metrics.PROCESSES.labels("other").set(len(self.keeper.states) - ready)
+            ready = {
+                number
+                for name, state in self.keeper.states.items()
+                if state.phase == "ready" and (number := _number(name)) not in self._leaving
+            }
+            metrics.PROCESSES.labels("ready").set(len(ready))
+            metrics.PROCESSES.labels("other").set(len(self.keeper.states) - len(ready))
+            self._replace_stuck(ready, now)
 
     def close(self) -> None:
         """Leave the group, let others take over or the workers finish, and end."""
@@ -136,6 +150,23 @@ class Supervisor:
             return len(future.result().members) > 1
         except KafkaException:
             return False
+
+    def _replace_stuck(self, ready: set[int], now: float) -> None:
+        for number in self._watch.look(ready, now):
+            metrics.STUCK.inc()
+            log.error(
+                "A worker lives and decides nothing, although its partition has records for it; "
+                "it is replaced",
+                partition=number,
+                next_offset=self._offsets.get(number),
+            )
+            self.keeper.restart(_name(number))
+
+    def _spawn(self, spec: ProcessSpec) -> Process:
+        """Start a worker, and let it know if its predecessor died of no record."""
+        if _number(spec.name) in self._excused:
+            spec = replace(spec, command=(*spec.command, EXCUSED))
+        return self._spares.spawn(spec)
 
     def _on_assign(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
         for partition in assigned:
@@ -186,8 +217,9 @@ class Supervisor:
     def _forget(self, numbers: set[int]) -> None:
         for number in numbers:
             self._offsets.pop(number, None)
-        self._dirty -= numbers
-        self._fenced -= numbers
+            self._watch.standstill.forget(number)
+        for known in (self._dirty, self._fenced, self._computing, self._excused):
+            known -= numbers
 
     def _commit_offsets(self, wait: bool = False) -> None:
         """Say in the group how far the workers are, for the usual lag tools."""
@@ -224,12 +256,22 @@ class Supervisor:
             case Said(key="offset", value=value):
                 self._offsets[number] = int(value)
                 self._dirty.add(number)
+                self._watch.standstill.said(number, int(value))
+                return
+            case Said(key="failed"):
+                self._watch.standstill.failed(number)
+                return
+            case Said(key="computing", value=value):
+                (self._computing.add if value == "begins" else self._computing.discard)(number)
                 return
             case Held() if number not in self._leaving:
                 self._fenced.add(number)
                 metrics.FENCED.inc()
             case Exited():
                 forget(f"partition-{number}")
+                # What the next one is told: this one was not at a record when it died.
+                (self._excused.discard if number in self._computing else self._excused.add)(number)
+                self._computing.discard(number)
             case Started() if event.name in self._started:
                 metrics.RESTARTS.labels("worker").inc()
             case Started():
@@ -250,7 +292,7 @@ def _number(name: str) -> int:
 def _spec(partition: int) -> ProcessSpec:
     return ProcessSpec(
         name=_name(partition),
-        command=(sys.executable, "-m", "workers.partition", str(partition)),
+        command=(*spares.COMMAND, str(partition)),
         silence_timeout=SILENCE_SECONDS,
         drain_timeout=DRAIN_SECONDS,
         hold_codes=frozenset({FENCED}),

@@ -11,10 +11,11 @@ import structlog
 from events.messages import Policy
 from events.positions import Position
 from workers import metrics
+from workers.alone import DEATHS, is_killer, put_aside, suspects_end
 from workers.batch import AuditRow, Batch, Record, decide, decode, users_of
 from workers.policy import LockState
 from workers.resume import resume
-from workers.store import Progress
+from workers.store import Progress, UnstorableError
 
 HEARTBEAT_SECONDS = 0.5
 CLOCK_ALARM_SECONDS = 60.0
@@ -44,6 +45,8 @@ class Keeping(Protocol):
     def claim(self, owner: str) -> Progress: ...
     def progress(self) -> Progress | None: ...
     def move(self, progress: Progress, missing: int) -> bool: ...
+    def mark_alone(self, progress: Progress) -> bool: ...
+    def leave(self, progress: Progress) -> None: ...
     def states(self, users: set[str]) -> dict[str, LockState]: ...
     def apply(self, progress: Progress, batch: Batch) -> bool: ...
     def decided(self, generation: int, from_offset: int, to_offset: int) -> list[AuditRow]: ...
@@ -64,7 +67,8 @@ class Worker:
 
     ``first_policy`` is what its settings say; it is only ever proposed to a log that has
     no policy yet, and decides nothing before it stands there. ``alive`` is called
-    wherever the work goes on.
+    wherever the work goes on, ``computing`` before and after the computing of a record that
+    is decided alone (see `workers.alone`).
     """
 
     def __init__(
@@ -77,6 +81,7 @@ class Worker:
         first_policy: Policy,
         batch_size: int = 500,
         alive: Callable[[], None] = lambda: None,
+        computing: Callable[[bool], None] = lambda _: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.partition = partition
@@ -88,8 +93,11 @@ class Worker:
         self._first_policy = first_policy
         self._batch_size = batch_size
         self._alive = alive
+        self._computing = computing
         self._clock = clock
         self._published: Position | None = None
+        self._alone_until = 0
+        self._killer: Position | None = None
         self._heartbeat_at = 0.0
         self._labels = str(partition)
 
@@ -110,6 +118,7 @@ class Worker:
         if progress.policy is None:
             self._publisher.propose_policy(self._first_policy)
         self._wait_for_publishing()
+        self._suspect(progress)
         metrics.GENERATION.labels(self._labels).set(self.progress.generation)
         log.info(
             "Partition is claimed",
@@ -126,27 +135,74 @@ class Worker:
         assert self.progress is not None
         if self._log.take_connection_lost():
             return False
-        records = self._log.read(self._batch_size)
-        if records:
-            started = time.perf_counter()
-            batch = self.decide(records)
-            # The next owner can say one batch again, so no more than one is ever unsaid.
-            self._wait_for_publishing()
-            if not self.commit(batch):
-                return False
-            self._publisher.publish(self.progress.generation, batch.audit)
-            metrics.BATCH_SECONDS.observe(time.perf_counter() - started)
-            self._measure(batch)
+        alone = self.progress.next_offset < self._alone_until
+        records = self._log.read(1 if alone else self._batch_size)
+        if records and not self._process(records, alone):
+            return False
         self._heartbeat()
         self._alive()
         return True
 
-    def decide(self, records: Sequence[Record]) -> Batch:
+    def _process(self, records: Sequence[Record], alone: bool) -> bool:
+        assert self.progress is not None
+        started = time.perf_counter()
+        try:
+            batch = self._decide_alone(records[0]) if alone else self.decide(records)
+            # The next owner can say one batch again, so no more than one is ever unsaid.
+            self._wait_for_publishing()
+            applied = self.commit(batch)
+        except UnstorableError as error:
+            if not alone:
+                self._alone_until = records[-1].offset + 1
+                self._log.seek(self.progress.next_offset)
+                return True
+            batch = put_aside(self.progress, records[0], str(error))
+            applied = self.commit(batch)
+        if applied:
+            self._publisher.publish(self.progress.generation, batch.audit)
+            metrics.BATCH_SECONDS.observe(time.perf_counter() - started)
+            self._measure(batch)
+        return applied
+
+    def decide(
+        self,
+        records: Sequence[Record],
+        computing: Callable[[bool], None] = lambda _: None,
+    ) -> Batch:
         """What follows from these records, by the stored states of their users."""
         assert self.progress is not None
+        computing(True)
         decoded = decode(records)
+        computing(False)
         states = self._store.states(users_of(decoded))
-        return decide(self.progress.next_offset, decoded, states, self.progress.policy)
+        computing(True)
+        batch = decide(self.progress.next_offset, decoded, states, self.progress.policy)
+        computing(False)  # not where an exception passes: it ends the process
+        return batch
+
+    def _decide_alone(self, record: Record) -> Batch:
+        assert self.progress is not None
+        if self._killer == self.progress.position:
+            reason = f"the process died {DEATHS} times while it decided this record alone"
+            return put_aside(self.progress, record, reason)
+        # Before the mark, which is to stand no longer than this record takes.
+        self._wait_for_publishing()
+        self._store.mark_alone(self.progress)
+        return self.decide([record], self._computing)
+
+    def _suspect(self, claimed: Progress) -> None:
+        """Note which records to decide alone, as the claim found the partition."""
+        assert self.progress is not None
+        end = self._log.bounds()[1] if claimed.suspect else 0
+        self._alone_until = suspects_end(self.progress, end, self._batch_size)
+        self._killer = claimed.position if is_killer(claimed) else None
+        if self._alone_until > self.progress.next_offset:
+            log.warning(
+                "The last owner died, so what it may have been at is decided one by one",
+                partition=self.partition,
+                records=self._alone_until - self.progress.next_offset,
+                deaths=claimed.alone_deaths,
+            )
 
     def commit(self, batch: Batch) -> bool:
         """Commit a batch; False if the database is not where this owner left it."""
@@ -176,6 +232,12 @@ class Worker:
     def finish(self) -> None:
         """Wait until what was committed is published."""
         self._wait_for_publishing()
+
+    def leave(self) -> None:
+        """Finish for good: the next owner need not ask what became of this one."""
+        self.finish()
+        assert self.progress is not None
+        self._store.leave(self.progress)
 
     def _resume(self, progress: Progress, topic_id: str) -> Progress:
         found = resume(
@@ -227,7 +289,7 @@ class Worker:
         for record, reason in batch.undecodable:
             metrics.QUARANTINED.inc()
             log.error(
-                "A record cannot be read and is put into quarantine",
+                "A record cannot be decided and is put into quarantine",
                 partition=self.partition,
                 offset=record.offset,
                 reason=reason,

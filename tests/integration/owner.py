@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import TracebackType
+from typing import Any
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -37,13 +38,21 @@ class Owners:
         self._kafka = kafka
         self._closes: list[Callable[[], None]] = []
 
-    def new(self, database_url: str, name: str = "me", first_policy: Policy = FIRST) -> Worker:
+    def new(
+        self,
+        database_url: str,
+        name: str = "me",
+        first_policy: Policy = FIRST,
+        excused: bool = False,
+        **options: Any,
+    ) -> Worker:
         """An owner that has not claimed anything yet."""
         store, log = Store(database_url, PARTITION), Log(self._kafka, PARTITION)
         publisher = Publisher(self._kafka, PARTITION)
         store.open()
+        store.excused = excused
         self._closes += [publisher.close, log.close, store.close]
-        return Worker(PARTITION, name, log, store, publisher, first_policy)
+        return Worker(PARTITION, name, log, store, publisher, first_policy, **options)
 
     def delete_before(self, offset: int) -> None:
         """Make the partition begin here, as retention does."""
