@@ -7,14 +7,13 @@ from collections.abc import Mapping
 
 
 def plan(seed: int, count: int, shares: Mapping[str, int]) -> list[str]:
-    """So many faults, each kind by its share, and at least once where there is room."""
+    """So many faults: one of each kind, as far as there is room, and the rest by their shares."""
     total = sum(shares.values())
-    exact = {kind: max(1.0, count * share / total) for kind, share in shares.items()}
+    rest = max(0, count - len(shares))
+    exact = {kind: 1 + rest * share / total for kind, share in shares.items()}
     counts = {kind: int(number) for kind, number in exact.items()}
-    by_rest = sorted(exact, key=lambda kind: (counts[kind] - exact[kind], kind))
-    for kind in by_rest * (1 + count // len(by_rest)):
-        if sum(counts.values()) >= count:
-            break
+    by_remainder = sorted(exact, key=lambda kind: (counts[kind] - exact[kind], kind))
+    for kind in by_remainder[: max(0, count - sum(counts.values()))]:
         counts[kind] += 1
     faults = [kind for kind, number in counts.items() for _ in range(number)]
     random.Random(seed).shuffle(faults)
