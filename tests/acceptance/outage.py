@@ -17,6 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 import psutil
 import psycopg
 
+from local import ports
 from local.postgres import SOCKET
 from local.servers import Servers
 from sql.migrate import migrate
@@ -40,12 +41,19 @@ class Server:
         done = subprocess.run(mount, capture_output=True, text=True, check=False)
         self._why_no_disk = done.stderr.strip()
         self.servers = Servers(folder / "data", cache_dir)
+        self._port = ports.choose("127.0.0.1")  # the same one after every start
 
     def start(self) -> None:
         """Return when it answers."""
         other = "DATABASE_URL" if self.name == "kafka" else "KAFKA_BOOTSTRAP_SERVERS"
-        with environment(other, "elsewhere"):
+        with environment({other: "elsewhere", "CERROJO_KAFKA_PORT": str(self._port)}):
             self.servers.start()
+
+    def kill(self) -> None:
+        """`kill -9`; return when nothing of it is left."""
+        family = self._processes()
+        self.servers.kill()
+        psutil.wait_procs(family, timeout=30)
 
     def close(self) -> None:
         """Stop it and give the disk back."""
@@ -56,10 +64,13 @@ class Server:
 
     def signal(self, number: int) -> None:
         """Send this to all processes of the server itself; its keeper is left alone."""
-        holder = psutil.Process(self.servers.pids[self.name])
-        for process in holder.children(recursive=True):
+        for process in self._processes():
             with suppress(psutil.NoSuchProcess):
                 process.send_signal(number)
+
+    def _processes(self) -> list[psutil.Process]:
+        holder = psutil.Process(self.servers.pids[self.name])
+        return list(holder.children(recursive=True))
 
     def freeze(self) -> None:
         """Stand still."""
@@ -198,13 +209,12 @@ class Guessing:
 
 
 @contextmanager
-def environment(name: str, value: str) -> Iterator[None]:
-    """This variable, for a time."""
-    before = os.environ.get(name)
-    os.environ[name] = value
+def environment(variables: dict[str, str]) -> Iterator[None]:
+    """These variables, for a time."""
+    before = dict(os.environ)
+    os.environ.update(variables)
     try:
         yield
     finally:
-        del os.environ[name]
-        if before is not None:
-            os.environ[name] = before
+        os.environ.clear()
+        os.environ.update(before)

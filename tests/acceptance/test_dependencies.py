@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from events.topics import ATTEMPTS
 from tests.acceptance.outage import Guess, Guessing, Outage
 from tests.acceptance.system import CHEAPEST, Client, RunningSystem, run
 from tests.acceptance.waiting import until
@@ -62,7 +63,7 @@ def kafka_frozen(outage: Outage) -> Iterator[None]:
 @contextmanager
 def kafka_away(outage: Outage) -> Iterator[None]:
     """`kill -9` of the broker, which comes back when it is told to."""
-    outage.kafka.servers.kill()
+    outage.kafka.kill()
     yield
     outage.kafka.start()
 
@@ -86,7 +87,7 @@ def postgres_frozen(outage: Outage) -> Iterator[None]:
 @contextmanager
 def postgres_away(outage: Outage) -> Iterator[None]:
     """`kill -9` of the database, which comes back when it is told to."""
-    outage.postgres.servers.kill()
+    outage.postgres.kill()
     yield
     outage.postgres.start()
 
@@ -231,6 +232,33 @@ def test_what_is_away_is_answered_with_503(outage: Outage, system: RunningSystem
 def test_what_is_slow_decides_as_far_as_it_can(outage: Outage, system: RunningSystem, fault: Fault):
     """Some are decided, some perhaps refused, none is counted in a way that was not said."""
     break_it(outage, system, fault, lambda guess: True)
+
+
+def test_a_producer_that_is_of_no_use_any_more_is_replaced(outage: Outage, system: RunningSystem):
+    """A log that lost its tail is a fatal error for who wrote it; logins work again all the same.
+
+    Nobody may log in meanwhile: a producer whose records were late begins anew anyway.
+    """
+
+    def lose_the_tail() -> None:
+        outage.kafka.kill()
+        segments = list(outage.kafka.folder.glob(f"data/kafka/data/{ATTEMPTS}-*/*.log"))
+        assert len(segments) == 4
+        for segment in segments:
+            os.truncate(segment, segment.stat().st_size // 2)
+        outage.kafka.start()
+
+    async def scenario(client: Client) -> None:
+        async with Guessing(client, "before-the-loss", CLIENTS) as before:
+            await before.until(decided, 2 * CLIENTS, PATIENCE)
+        await asyncio.to_thread(lose_the_tail)
+        async with Guessing(client, "after-the-loss", CLIENTS) as after:
+            await after.until(decided, 4 * CLIENTS, PATIENCE)
+        await all_decided(system)
+        assert_as_the_log_has_it(system, before.guesses + after.guesses)
+
+    run(system, scenario)
+    assert "Kafka's producer is of no use any more" in system.logs()
 
 
 def test_a_guess_whose_fate_is_unknown_counts_once(outage: Outage, system: RunningSystem):
