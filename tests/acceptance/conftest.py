@@ -21,7 +21,9 @@ from tests.postgres import drop_database
 class StartSystem(Protocol):
     """Starts a system with these settings; one that is shared is handed out while it runs."""
 
-    def __call__(self, env: Mapping[str, str], *, shared: bool = False) -> RunningSystem: ...
+    def __call__(
+        self, env: Mapping[str, str], *, shared: bool = False, workers: str = "workers"
+    ) -> RunningSystem: ...
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +35,9 @@ def start_system(
     databases: list[str] = []
     is_shared = False
 
-    def start(env: Mapping[str, str], *, shared: bool = False) -> RunningSystem:
+    def start(
+        env: Mapping[str, str], *, shared: bool = False, workers: str = "workers"
+    ) -> RunningSystem:
         nonlocal is_shared
         if running and shared and is_shared:
             return running[0]
@@ -53,6 +57,7 @@ def start_system(
             servers.url(name),
             tmp_path_factory.mktemp("system"),
             env,
+            workers,
         )
         running.append(system)
         system.start()

@@ -36,12 +36,21 @@ CHEAPEST = {
 class RunningSystem:
     """`python -m gateway` and `python -m workers`, kept running by a thread of the test."""
 
-    def __init__(self, kafka: str, database_url: str, folder: Path, env: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        kafka: str,
+        database_url: str,
+        folder: Path,
+        env: Mapping[str, str],
+        workers: str = "workers",
+    ) -> None:
+        """``workers`` is the module that runs as them."""
         self.folder = folder
         self.database_url = database_url
         self.login_url = f"http://127.0.0.1:{(login := ports.choose('127.0.0.1'))}"
         self.operator_url = f"http://127.0.0.1:{(operator := ports.choose('127.0.0.1'))}"
-        self.workers_url = f"http://127.0.0.1:{(workers := ports.choose('127.0.0.1'))}"
+        self.workers_url = f"http://127.0.0.1:{(workers_port := ports.choose('127.0.0.1'))}"
+        self._modules = {"workers": workers, "gateway": "gateway"}
         self.env = {
             "KAFKA_BOOTSTRAP_SERVERS": kafka,
             "DATABASE_URL": database_url,
@@ -49,7 +58,7 @@ class RunningSystem:
             "CERROJO_OPERATOR_PORT": str(operator),
             # A busy machine is not what a test is about.
             "CERROJO_DEADLINE_SECONDS": "25",
-            "CERROJO_WORKERS_PORT": str(workers),
+            "CERROJO_WORKERS_PORT": str(workers_port),
             **env,
         }
         self._kafka = kafka
@@ -64,11 +73,11 @@ class RunningSystem:
             {"bootstrap.servers": self._kafka, "group.id": "test", "log_level": 2}
         )
         self._keeper = Keeper(self._on_event)
-        for name in ("workers", "gateway"):
+        for name, module in self._modules.items():
             self._keeper.add(
                 ProcessSpec(
                     name=name,
-                    command=(sys.executable, "-m", name),
+                    command=(sys.executable, "-m", module),
                     env=self.env,
                     cwd=PROJECT,
                     log=self.folder / f"{name}.log",
@@ -129,9 +138,9 @@ class RunningSystem:
                 assert time.monotonic() < until, f"{url}/readyz does not say so"
                 time.sleep(0.05)
 
-    def metrics(self) -> dict[str, float]:
-        """What the gateway's /metrics says, by the name of the series."""
-        with urllib.request.urlopen(f"{self.operator_url}/metrics", timeout=10) as response:  # noqa: S310  # http
+    def metrics(self, url: str = "") -> dict[str, float]:
+        """What the gateway's /metrics says, or another one's, by the name of the series."""
+        with urllib.request.urlopen(f"{url or self.operator_url}/metrics", timeout=10) as response:  # noqa: S310  # http
             lines = response.read().decode().splitlines()
         pairs = (line.rpartition(" ") for line in lines if not line.startswith("#"))
         return {name: float(value) for name, _, value in pairs}
