@@ -52,9 +52,9 @@ def said(n: int, kind: int, user: str) -> Said:
     return wrong(n, user)
 
 
-logs = st.lists(
-    st.tuples(st.integers(0, 12), st.sampled_from(USERS)), min_size=2, max_size=14
-).map(lambda drawn: [said(n, kind, user) for n, (kind, user) in enumerate(drawn, 10)])
+logs = st.lists(st.tuples(st.integers(0, 12), st.sampled_from(USERS)), min_size=2, max_size=14).map(
+    lambda drawn: [said(n, kind, user) for n, (kind, user) in enumerate(drawn, 10)]
+)
 
 
 @pytest.mark.parametrize("faults", FAULTS)

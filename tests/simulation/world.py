@@ -147,9 +147,7 @@ class World:
             fingerprint=None,
             last_ms=None,
         )
-        self._write(
-            self.tables._replace(progress=moved, missing=self.tables.missing + missing)
-        )
+        self._write(self.tables._replace(progress=moved, missing=self.tables.missing + missing))
         return True
 
     def apply(self, owner: str, progress: Progress, batch: Batch) -> bool:
