@@ -1,0 +1,100 @@
+"""More logins than there can be: some are decided, the rest is refused, and nobody pays for it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import psutil
+import pytest
+
+from tests.acceptance.conftest import StartSystem
+from tests.acceptance.outage import Guessing
+from tests.acceptance.system import Client, RunningSystem, run, statuses
+
+RIGHT = "the right password"
+CLIENTS = 200
+PATIENCE = 60.0  # seconds
+GROWTH = 48 * 2**20  # bytes
+LITTLE_ROOM = {
+    "CERROJO_CHECKS_IN_FLIGHT": "8",
+    "CERROJO_CHECKS_PER_USER": "8",
+    "CERROJO_WAITING": "40",
+    "CERROJO_WAITING_PER_USER": "30",
+}
+REJECTED = 1
+
+
+@pytest.fixture(scope="module")
+def system(start_system: StartSystem) -> RunningSystem:
+    """A system with hashes that cost what they should, in which few may wait."""
+    return start_system(LITTLE_ROOM)
+
+
+def memory(system: RunningSystem) -> int:
+    """Resident bytes of the login processes together."""
+    return sum(psutil.Process(pid).memory_info().rss for pid in system.pids("gateway login"))
+
+
+def test_what_is_too_much_is_refused_and_the_rest_decided(system: RunningSystem):
+    """Every refusal says when to come again and counts nothing; memory does not grow."""
+
+    async def scenario(client: Client) -> None:
+        async with Guessing(client, "too-many", CLIENTS) as guessing:
+            await guessing.until(lambda guess: guess.status == 503, CLIENTS, PATIENCE)
+            before = memory(system)
+            await guessing.until(lambda guess: guess.status == 503, 5 * CLIENTS, PATIENCE)
+            await guessing.until(lambda guess: guess.status == 401, 20, PATIENCE)
+            after = memory(system)
+        assert {guess.status for guess in guessing.guesses} == {401, 503}
+        assert after - before < GROWTH
+        counted = system.query("SELECT username, decision FROM audit WHERE kind = 'attempt'")
+        assert sorted(counted) == sorted(
+            (guess.user, REJECTED) for guess in guessing.guesses if guess.status == 401
+        )
+
+    run(system, scenario)
+
+
+def test_a_flood_at_one_account_refuses_nobody_else(system: RunningSystem):
+    """Others log in meanwhile, each time; the flood itself is refused in part."""
+
+    async def scenario(client: Client) -> None:
+        for user in ("flooded", "somebody"):
+            await client.register(user, RIGHT)
+        full, enough = asyncio.Event(), asyncio.Event()
+        flood = []
+
+        async def flooding() -> None:
+            while not enough.is_set():
+                flood.append(answer := await client.login("flooded", RIGHT))
+                if answer.status == 503:
+                    assert answer.retry_after >= 1
+                    full.set()
+                    await asyncio.sleep(0.01)
+
+        tasks = [asyncio.ensure_future(flooding()) for _ in range(CLIENTS)]
+        await full.wait()
+        answers = [await client.login("somebody", RIGHT) for _ in range(20)]
+        enough.set()
+        await asyncio.gather(*tasks)
+        assert statuses(answers) == {200: 20}
+        assert set(statuses(flood)) == {200, 503}
+
+    run(system, scenario)
+
+
+def test_refused_guesses_leave_the_count_as_it_is(system: RunningSystem):
+    """Two hundred wrong ones at once at one account: five decide, whoever is refused as well."""
+
+    async def scenario(client: Client) -> None:
+        await client.register("guessed-at", RIGHT)
+        answers = await client.at_once("guessed-at", ["a wrong password"] * CLIENTS)
+        seen = statuses(answers)
+        assert set(seen) <= {401, 429, 503}
+        assert seen[401] == 5
+        decisions = system.query(
+            "SELECT decision FROM audit WHERE username = 'guessed-at' AND kind = 'attempt'"
+        )
+        assert [decision for (decision,) in decisions].count(REJECTED) == 5
+
+    run(system, scenario)
