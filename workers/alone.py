@@ -55,3 +55,29 @@ def put_aside(progress: Progress, record: Record, reason: str) -> Batch:
     batch = Batch(progress.next_offset, record.offset + 1, record, progress.policy)
     batch.undecodable.append(Undecodable(record, reason))
     return batch
+
+
+class Deaths:
+    """What a supervisor knows of its workers' deaths, to tell their successors."""
+
+    def __init__(self) -> None:
+        self._computing: set[int] = set()
+        self._excused: set[int] = set()
+
+    def computing(self, partition: int, begins: bool) -> None:
+        """Its worker begins to compute a record that it decides alone, or is done with that."""
+        (self._computing.add if begins else self._computing.discard)(partition)
+
+    def died(self, partition: int) -> None:
+        """Its worker's process has ended, in whatever way."""
+        (self._excused.discard if partition in self._computing else self._excused.add)(partition)
+        self._computing.discard(partition)
+
+    def excused(self, partition: int) -> bool:
+        """Whether its last worker died in this supervisor's sight, and of no record."""
+        return partition in self._excused
+
+    def forget(self, partition: int) -> None:
+        """Another host has it now, and may lose its worker out of sight."""
+        self._computing.discard(partition)
+        self._excused.discard(partition)

@@ -14,7 +14,8 @@ from psycopg_pool import ConnectionPool
 from events.messages import Decision, Policy
 from events.positions import Position
 from workers.batch import AuditRow, Batch, fingerprint
-from workers.policy import CLEAN, LockState
+from workers.columns import APPLY, audit_columns, state_columns, undecodable_columns
+from workers.policy import LockState
 
 LOCK_TIMEOUT_MS = 1_000
 """A claim waits this long for somebody's lock before it ends his session."""
@@ -179,9 +180,9 @@ class Store:
                     fingerprint(batch.last),
                     batch.last.appended_ms,
                     policy,
-                    *_state_columns(batch),
-                    *_audit_columns(batch.audit),
-                    *_undecodable_columns(batch),
+                    *state_columns(batch),
+                    *audit_columns(batch.audit),
+                    *undecodable_columns(batch),
                 ),
             )
 
@@ -263,43 +264,3 @@ def _progress(row: Sequence[Any]) -> Progress:
 def _audit_row(**columns: Any) -> AuditRow:
     columns["decision"] = Decision(columns["decision"])
     return AuditRow(**columns)
-
-
-# The types that unnest() needs, in the order of the function's parameters.
-_STATE_TYPES = ("text", "text", "int", "int", "bigint", "bigint", "text", "bigint", "bigint")
-_AUDIT_TYPES = (
-    *("bigint", "bigint", "bytea", "text", "text", "boolean"),
-    *("smallint", "bigint", "smallint", "int", "int"),
-)
-_UNDECODABLE_TYPES = ("bigint", "bigint", "bytea", "bytea", "text")
-
-APPLY = "SELECT apply_batch(%s, %s, %s, %s, %s, %s, %s, %s, {})".format(
-    ", ".join(f"%b::{t}[]" for t in _STATE_TYPES + _AUDIT_TYPES + _UNDECODABLE_TYPES)
-)
-
-
-def _state_columns(batch: Batch) -> list[list[Any]]:
-    rows = [
-        (
-            user,
-            # An array of arrays would have to be rectangular; these are cast one by one.
-            "{" + ",".join(map(str, state.failures_ms)) + "}" if state != CLEAN else None,
-            *state[1:],
-            offset,
-        )
-        for user, (state, offset) in batch.states.items()
-    ]
-    return _columns(rows, len(_STATE_TYPES))
-
-
-def _audit_columns(audit: Sequence[AuditRow]) -> list[list[Any]]:
-    return _columns(audit, len(_AUDIT_TYPES))
-
-
-def _undecodable_columns(batch: Batch) -> list[list[Any]]:
-    rows = [(r.offset, r.appended_ms, r.key, r.value, why) for r, why in batch.undecodable]
-    return _columns(rows, len(_UNDECODABLE_TYPES))
-
-
-def _columns(rows: Sequence[Sequence[Any]], width: int) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(width)]

@@ -23,6 +23,7 @@ from processes.metrics import forget
 from processes.spawn import Process
 from settings import Settings
 from workers import metrics, spares
+from workers.alone import Deaths
 from workers.leaving import Leaving
 from workers.partition import EXCUSED, FENCED
 from workers.spares import Spares
@@ -57,8 +58,7 @@ class Supervisor:
         self._fenced: set[int] = set()
         self._leaving = Leaving(self.keeper, _name)
         self._started: set[str] = set()
-        self._computing: set[int] = set()
-        self._excused: set[int] = set()
+        self._deaths = Deaths()
         self._watch = Watch(settings.require_kafka(), settings.stuck_seconds)
         self._connection = connection(settings.require_kafka())
         self._consumer = Consumer(
@@ -164,7 +164,7 @@ class Supervisor:
 
     def _spawn(self, spec: ProcessSpec) -> Process:
         """Start a worker, and let it know if its predecessor died of no record."""
-        if _number(spec.name) in self._excused:
+        if self._deaths.excused(_number(spec.name)):
             spec = replace(spec, command=(*spec.command, EXCUSED))
         return self._spares.spawn(spec)
 
@@ -218,8 +218,9 @@ class Supervisor:
         for number in numbers:
             self._offsets.pop(number, None)
             self._watch.standstill.forget(number)
-        for known in (self._dirty, self._fenced, self._computing, self._excused):
-            known -= numbers
+            self._deaths.forget(number)
+        self._dirty -= numbers
+        self._fenced -= numbers
 
     def _commit_offsets(self, wait: bool = False) -> None:
         """Say in the group how far the workers are, for the usual lag tools."""
@@ -262,16 +263,14 @@ class Supervisor:
                 self._watch.standstill.failed(number)
                 return
             case Said(key="computing", value=value):
-                (self._computing.add if value == "begins" else self._computing.discard)(number)
+                self._deaths.computing(number, value == "begins")
                 return
             case Held() if number not in self._leaving:
                 self._fenced.add(number)
                 metrics.FENCED.inc()
             case Exited():
                 forget(f"partition-{number}")
-                # What the next one is told: this one was not at a record when it died.
-                (self._excused.discard if number in self._computing else self._excused.add)(number)
-                self._computing.discard(number)
+                self._deaths.died(number)
             case Started() if event.name in self._started:
                 metrics.RESTARTS.labels("worker").inc()
             case Started():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 import structlog
 
@@ -12,8 +11,8 @@ from events.messages import Policy
 from events.positions import Position
 from workers import metrics
 from workers.alone import DEATHS, is_killer, put_aside, suspects_end
-from workers.batch import AuditRow, Batch, Record, decide, decode, users_of
-from workers.policy import LockState
+from workers.batch import Batch, Record, decide, decode, users_of
+from workers.parts import Keeping, LogReader, Publishing
 from workers.resume import resume
 from workers.store import Progress, UnstorableError
 
@@ -25,41 +24,6 @@ log = structlog.get_logger()
 
 class FencedError(Exception):
     """The partition has another owner."""
-
-
-class LogReader(Protocol):
-    """What an owner needs of its partition of `attempts` (see :class:`workers.log.Log`)."""
-
-    def topic_id(self) -> str: ...
-    def bounds(self) -> tuple[int, int]: ...
-    def seek(self, offset: int) -> None: ...
-    def read(self, limit: int) -> list[Record]: ...
-    def read_at(self, offset: int) -> Record: ...
-    def behind(self, next_offset: int) -> int: ...
-    def take_connection_lost(self) -> bool: ...
-
-
-class Keeping(Protocol):
-    """What it needs of the database (see :class:`workers.store.Store`)."""
-
-    def claim(self, owner: str) -> Progress: ...
-    def progress(self) -> Progress | None: ...
-    def move(self, progress: Progress, missing: int) -> bool: ...
-    def mark_alone(self, progress: Progress) -> bool: ...
-    def leave(self, progress: Progress) -> None: ...
-    def states(self, users: set[str]) -> dict[str, LockState]: ...
-    def apply(self, progress: Progress, batch: Batch) -> bool: ...
-    def decided(self, generation: int, from_offset: int, to_offset: int) -> list[AuditRow]: ...
-    def appended_at(self, offset: int) -> int | None: ...
-
-
-class Publishing(Protocol):
-    """What it needs of the topics it writes (see :class:`workers.publisher.Publisher`)."""
-
-    def publish(self, generation: int, decisions: Sequence[AuditRow]) -> None: ...
-    def heartbeat(self, epoch: int, position: Position) -> None: ...
-    def propose_policy(self, policy: Policy) -> None: ...
-    def wait(self, seconds: float) -> bool: ...
 
 
 class Worker:
@@ -198,7 +162,7 @@ class Worker:
         self._killer = claimed.position if is_killer(claimed) else None
         if self._alone_until > self.progress.next_offset:
             log.warning(
-                "The last owner died, so what it may have been at is decided one by one",
+                "The last owner did not finish orderly: what it was at is decided one by one",
                 partition=self.partition,
                 records=self._alone_until - self.progress.next_offset,
                 deaths=claimed.alone_deaths,

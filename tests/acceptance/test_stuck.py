@@ -61,7 +61,7 @@ def test_a_record_that_kills_its_worker_is_quarantined(system: RunningSystem):
         await client.register(other, PASSWORD)
         dying = asyncio.ensure_future(client.login(DEADLY, PASSWORD))
         await until(
-            lambda: asyncio.to_thread(system.logs), lambda logs: "The last owner died" in logs
+            lambda: asyncio.to_thread(system.logs), lambda logs: "did not finish orderly" in logs
         )
         assert (await client.login(other, PASSWORD)).status == 200
         # Without an owner that lives there is a 503 at once; how soon there is one is no claim.
