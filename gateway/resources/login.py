@@ -36,6 +36,9 @@ async def login() -> Response:
 
     A password outside of the limits for passwords is a malformed request (400) and does
     not count: no account can have it.
+
+    503 grants nothing. Where the log did not answer in time, the attempt may be in it all
+    the same: a wrong password then counts, once, though nobody was told.
     """
     started = time.monotonic()
     here = cast(LoginServices, services())

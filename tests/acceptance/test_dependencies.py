@@ -12,11 +12,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+from confluent_kafka.admin import AdminClient
 
-from events.topics import ATTEMPTS
+from events.topics import ATTEMPTS, BLOCKS, VERDICTS, create_topics
 from tests.acceptance.outage import Guess, Guessing, Outage
 from tests.acceptance.system import CHEAPEST, Client, RunningSystem, run
 from tests.acceptance.waiting import until
+from tests.kafka import remove_topics
 
 DEADLINE = 2.0  # seconds
 BUSY = 4.0  # seconds by which an answer may be late on a machine that does other things, too
@@ -207,9 +209,19 @@ def break_it(outage: Outage, system: RunningSystem, fault: Fault, enough: Callab
     run(system, scenario)
 
 
+@contextmanager
+def topics_gone(outage: Outage) -> Iterator[None]:
+    """The answers and the news are deleted, and made anew later."""
+    admin = AdminClient({"bootstrap.servers": outage.bootstrap_servers})
+    remove_topics(admin, VERDICTS, BLOCKS)
+    yield
+    create_topics(admin, partitions=4, replication=1)
+
+
 @pytest.mark.parametrize(
     "fault",
     [
+        topics_gone,
         kafka_frozen,
         kafka_away,
         kafka_disk_full,
