@@ -10,8 +10,12 @@ from collections.abc import Callable
 
 from processes import Keeper, Phase
 
-HANDOVER_SECONDS = 8.0
-"""For this long a worker waits for its successor; then it finishes without one."""
+HANDOVER_SECONDS = 15.0
+"""For this long a worker waits for its successor; then it finishes without one.
+
+More than a group's session timeout, for which one dead member can delay the others' shares,
+and a start on a busy machine.
+"""
 
 
 class Leaving:
