@@ -261,7 +261,9 @@ def tell_wrong_news(system: System) -> None:
 
 
 def write_as_a_zombie(system: System) -> None:
-    """A heartbeat of an owner that has a successor."""
+    """Two heartbeats of an owner that has a successor: the first may have been on its way."""
+    system.say(Heartbeat(PARTITION, 6, Position(1, 1)), system.committed_ms + 9)
+    assert differences(system.evidence) == []
     system.say(Heartbeat(PARTITION, 6, Position(1, 1)), system.committed_ms + 9)
 
 
