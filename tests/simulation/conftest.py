@@ -25,4 +25,4 @@ class Silence:
     def info(self, *_: object, **__: object) -> None:
         """Nothing."""
 
-    error = info
+    warning = error = info

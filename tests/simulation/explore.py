@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from tests.simulation.schedule import Choice, Scenario, Schedule
+from tests.simulation.world import Violation
+
+TOO_LONG = 1_000
 
 
 class Explored(NamedTuple):
@@ -56,6 +59,8 @@ def explore(scenario: Scenario, limit: int | None = None) -> Explored:
                     break
                 edges[key] = []
                 choices = schedule.choices()
+                if len(path) > TOO_LONG:
+                    raise Violation("the owners do not come to an end")
                 if not choices:
                     schedule.settle()
                     break
@@ -99,9 +104,10 @@ def run(scenario: Scenario, choices: Sequence[str]) -> None:
         schedule.close()
 
 
-def _failed(error: Exception, choices: Sequence[Choice]) -> FailedError:
+def _failed(error: Exception, choices: Sequence[Choice]) -> Exception:
     said = ", ".join(f'"{choice}"' for choice in choices)
-    return FailedError(f"{error}\nThe choices, for run(scenario, [...]): [{said}]")
+    message = f"{error}\nThe choices, for run(scenario, [...]): [{said}]"
+    return FailedError(message) if isinstance(error, Violation) else RuntimeError(message)
 
 
 def _count(edges: dict[int, list[int]], root: int) -> int:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import psycopg
 from confluent_kafka import KafkaError, KafkaException
-from greenlet import GreenletExit, getcurrent, greenlet
+from greenlet import GreenletExit, getcurrent, greenlet  # type: ignore[import-untyped]
 
 from events.messages import BlocksMessage, Policy, SetPolicy
 from events.positions import Position
@@ -62,6 +62,11 @@ class Publisher:
             return True
         return self._owner.call("wait" if seconds else "waited", self.acknowledge)
 
+    @property
+    def unsaid(self) -> int:
+        """How many verdicts nobody has acknowledged."""
+        return len(self.verdicts)
+
     def acknowledge(self) -> bool:
         """All that is queued arrives."""
         self._owner.world.verdicts.update(self.verdicts)
@@ -96,6 +101,14 @@ class Store:
 
     def move(self, progress: Progress, missing: int) -> bool:
         return self._call("move", lambda: self._world.move(self._owner.name, progress, missing))
+
+    def mark_alone(self, progress: Progress) -> bool:
+        # The mark is only for who counts deaths, and nobody does in here.
+        stored = self._world.tables.progress
+        return stored is not None and stored.epoch == progress.epoch
+
+    def leave(self, progress: Progress) -> None:
+        raise NotImplementedError("simulated owners never finish orderly")
 
     def states(self, users: set[str]) -> dict[str, LockState]:
         return self._call("states", lambda: self._world.read_states(users))
@@ -224,6 +237,9 @@ class Owner:
         """Let the scheduler decide when and how this happens."""
         self.pending = what
         outcome = self._scheduler.switch()
+        if outcome == "not yet":
+            self._remember(what, outcome)
+            return cast(T, False)
         if outcome == "lost before":
             self._remember(what, outcome)
             raise self._error(what)

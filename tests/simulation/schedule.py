@@ -62,12 +62,14 @@ class Scenario(NamedTuple):
     """What the log holds at the start, undecided."""
     before: Sequence[Said] = ()
     """What it held before that; an owner long gone has decided it."""
+    unsaid: Sequence[Said] = ()
+    """What it decided last, and died before a verdict was acknowledged."""
     later: Sequence[Said] = ()
     """What is appended to it in this order, whenever."""
     faults: Faults = Faults()
     owners: int = 2
     partial: bool = False
-    """Whether news may arrive one by one also from those who live."""
+    """Whether news may arrive one by one also from those who live, and be acknowledged late."""
     new_worker: NewWorker = real_worker
 
 
@@ -105,9 +107,9 @@ class Schedule:
         self._partial = scenario.partial
         self._new_worker = scenario.new_worker
         self.owners: list[Owner] = []
-        self._later: list[Said] = list(scenario.before)
+        self._later: list[Said] = []
         if scenario.before:
-            self._decide_before()
+            self._decide_before(scenario.before, scenario.unsaid)
         for said in scenario.said:
             self.world.append(said)
         self._later = list(scenario.later)
@@ -151,6 +153,8 @@ class Schedule:
         steps = [Choice("step", n)]
         if owner.pending == "read" and not owner.log.changed and owner.log.waiting > 1:
             steps.append(Choice("step", n, 1))
+        if owner.pending == "waited" and self._partial:
+            steps.append(Choice("not yet", n))
         return steps
 
     def _side_steps(self, n: int, owner: Owner) -> list[Choice]:
@@ -181,6 +185,8 @@ class Schedule:
         if what == "step":
             owner.take = how or 500
             owner.step()
+        elif what == "not yet":
+            owner.step(what)
         elif what in ("lost before", "lost after"):
             self.faults = self.faults.take("lost")
             owner.step(what)
@@ -200,7 +206,7 @@ class Schedule:
     def pick(self, byte: int) -> Choice | None:
         """One of the choices, by a random byte; more often than not that all goes well."""
         choices = self.choices()
-        usual = [c for c in choices if c.what in ("step", "append")]
+        usual = [c for c in choices if c.what in ("step", "append", "not yet")]
         if byte < USUAL or len(usual) == len(choices):
             return usual[byte % len(usual)] if usual else None
         kinds = sorted({c.what for c in choices})
@@ -249,14 +255,20 @@ class Schedule:
         n = len(self.owners)
         self.owners.append(Owner(self.world, "ABCDEFGH"[n], n, self._new_worker))
 
-    def _decide_before(self) -> None:
+    def _decide_before(self, said: Sequence[Said], unsaid: Sequence[Said]) -> None:
         owner = Owner(self.world, "Z", 9)
         self.owners.append(owner)
-        while self._later:
-            self.world.append(self._later.pop(0))
+        for what in said:
+            self.world.append(what)
         self._run_all()
         owner.publisher.acknowledge()
+        for what in unsaid:
+            self.world.append(what)
+        while unsaid and owner.publisher.unsaid < len(unsaid):
+            owner.step()
         owner.crash()
+        if not unsaid:
+            self.world.leave()
         self.owners.clear()
 
     # -- the end

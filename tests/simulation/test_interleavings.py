@@ -29,6 +29,15 @@ SMALL = {
     "the log is made anew": Scenario(
         [wrong(2)], before=BEFORE, later=[wrong(3)], owners=1, faults=Faults(anew=1, crash=1)
     ),
+    "a death with unsaid verdicts": Scenario(
+        [], before=BEFORE, unsaid=[wrong(2)], owners=1, faults=Faults(crash=1, tail=1)
+    ),
+    "late acknowledgements": Scenario(
+        [wrong(2), wrong(3)], before=BEFORE, owners=1, partial=True, faults=Faults(crash=1)
+    ),
+    "the database goes back after a death": Scenario(
+        [], before=BEFORE, unsaid=[wrong(2)], owners=1, faults=Faults(back=1)
+    ),
     "the log loses its start": Scenario([wrong(2)], before=BEFORE, faults=Faults(start=1)),
 }
 
@@ -57,7 +66,7 @@ SCHEDULES = os.environ.get("CERROJO_SIMULATION_SCHEDULES")
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_every_schedule_ends_well(name: str, capsys: pytest.CaptureFixture[str]):
+def test_every_schedule_ends_well(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Exactly once, one writer, no verdict lost or contradicted, and every view right."""
     explored = explore(SMALL[name])
     with capsys.disabled():
@@ -67,7 +76,7 @@ def test_every_schedule_ends_well(name: str, capsys: pytest.CaptureFixture[str])
 
 @pytest.mark.skipif(SCHEDULES is None, reason="CERROJO_SIMULATION_SCHEDULES is not set")
 @pytest.mark.parametrize("name", LARGE)
-def test_larger_ones_end_well(name: str, capsys: pytest.CaptureFixture[str]):
+def test_larger_ones_end_well(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """The same with more records, owners and faults, as far as the limit allows."""
     explored = explore(LARGE[name], int(SCHEDULES or 0) or None)
     with capsys.disabled():

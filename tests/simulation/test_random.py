@@ -58,7 +58,7 @@ logs = st.lists(st.tuples(st.integers(0, 12), st.sampled_from(USERS)), min_size=
 
 
 @pytest.mark.parametrize("faults", FAULTS)
-def test_long_random_schedules_end_well(faults: str):
+def test_long_random_schedules_end_well(faults: str) -> None:
     """Whatever happens, and in whatever order."""
 
     @settings(

@@ -129,9 +129,15 @@ class World:
         # Epochs are not below the clock, so a database that went back gives none out again.
         self.epochs += 1
         old = self.tables.progress or Progress(0, 1, None, 0, 0, None, None, None)
-        progress = old._replace(epoch=self.epochs)
+        # Every death is excused: no record in here kills anybody.
+        suspect = old.suspect if self.tables.owner == owner else bool(self.tables.owner)
+        progress = old._replace(epoch=self.epochs, suspect=suspect)
         self._write(self.tables._replace(progress=progress, owner=owner))
         return progress
+
+    def leave(self) -> None:
+        """The owner has finished orderly: the next one suspects no record."""
+        self._write(self.tables._replace(owner=""))
 
     def move(self, owner: str, progress: Progress, missing: int) -> bool:
         """The SQL function move_partition."""
