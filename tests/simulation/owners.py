@@ -143,18 +143,18 @@ class Log:
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
         self._world = owner.world
-        self._offset = 0
+        self.offset = 0
         self.changed = False
 
     @property
     def due(self) -> bool:
         """Whether the next read brings anything but nothing."""
-        return self.changed or self._offset != self._world.life.end
+        return self.changed or self.offset != self._world.life.end
 
     @property
     def waiting(self) -> int:
         """How many records the next read could bring."""
-        return self._world.life.end - self._offset
+        return self._world.life.end - self.offset
 
     def topic_id(self) -> str:
         return self._owner.call("topic_id", lambda: self._world.life.topic_id)
@@ -163,11 +163,11 @@ class Log:
         return self._owner.call("bounds", lambda: (self._world.life.start, self._world.life.end))
 
     def seek(self, offset: int) -> None:
-        self._offset = offset
+        self.offset = offset
 
     def read(self, limit: int) -> list[Record]:
         records = self._owner.call("read", lambda: self._read(limit))
-        self._offset += len(records)
+        self.offset += len(records)
         return records
 
     def read_at(self, offset: int) -> Record:
@@ -182,16 +182,16 @@ class Log:
 
     def _read(self, limit: int) -> list[Record]:
         life = self._world.life
-        if self.changed or not life.start <= self._offset <= life.end:
+        if self.changed or not life.start <= self.offset <= life.end:
             raise LogMovedError("the log does not hold the offset")
-        first = self._offset - life.start
+        first = self.offset - life.start
         return list(life.records[first : first + min(limit, self._owner.take)])
 
     def _read_at(self, offset: int) -> Record:
         life = self._world.life
         if not life.start <= offset < life.end:
             raise LogMovedError("the log does not hold the offset")
-        self._offset = offset
+        self.offset = offset
         return life.records[offset - life.start]
 
 

@@ -107,14 +107,14 @@ class Schedule:
         self._partial = scenario.partial
         self._new_worker = scenario.new_worker
         self.owners: list[Owner] = []
-        self._later: list[Said] = []
+        self.later: list[Said] = []
         if scenario.before:
             self._decide_before(scenario.before, scenario.unsaid)
         for said in scenario.said:
             self.world.append(said)
-        self._later = list(scenario.later)
+        self.later = list(scenario.later)
         for _ in range(scenario.owners):
-            self._add_owner()
+            self.add_owner()
         # Where nobody changes the log, it does not matter when it is looked at.
         faults = scenario.faults
         changes = faults.back or faults.tail or faults.anew or faults.start or scenario.later
@@ -133,7 +133,7 @@ class Schedule:
             if n and owner.pending == "start" and self.owners[n - 1].pending == "start":
                 continue
             found += self._steps(n, owner)
-        if self._later:
+        if self.later:
             found.append(Choice("append"))
         if not found:
             return found  # what arrives after all is seen to at the end
@@ -195,7 +195,7 @@ class Schedule:
             publisher.arrive()
             owner.late = [gone for gone in owner.late if gone.queue]
         elif what == "append":
-            self.world.append(self._later.pop(0))
+            self.world.append(self.later.pop(0))
         elif what == "crash":
             self.faults = self.faults.take("crash")
             owner.crash()
@@ -227,7 +227,7 @@ class Schedule:
             )
             for o in self.owners
         )
-        return hash((self.world.key(), owners, self.faults, len(self._later)))
+        return hash((self.world.key(), owners, self.faults, len(self.later)))
 
     def close(self) -> None:
         """End what still runs."""
@@ -251,7 +251,8 @@ class Schedule:
         for owner in self.owners:
             owner.log.changed = True
 
-    def _add_owner(self) -> None:
+    def add_owner(self) -> None:
+        """One more, who has not begun."""
         n = len(self.owners)
         self.owners.append(Owner(self.world, "ABCDEFGH"[n], n, self._new_worker))
 
@@ -276,20 +277,20 @@ class Schedule:
     def settle(self) -> None:
         """Nothing goes wrong any more: whoever lives decides the rest. Then all must be right."""
         self.faults = Faults()
-        while self._later:
-            self.world.append(self._later.pop(0))
+        while self.later:
+            self.world.append(self.later.pop(0))
         self._run_all()
         # A zombie learns what it is by the next record; who is left must decide it.
         self.world.append(wrong(998, "eve"))
         self._run_all()
-        if not self._alive():
-            self._add_owner()
+        if not self.alive:
+            self.add_owner()
             self._run_all()
-        if self._alive() > 1:
+        if self.alive > 1:
             self.world.append(wrong(999, "eve"))
             self._run_all()
-        if self._alive() != 1:
-            raise Violation(f"{self._alive()} owners live on")
+        if self.alive != 1:
+            raise Violation(f"{self.alive} owners live on")
         self._check_end()
         self._check_views()
         for owner in self.owners:
@@ -298,17 +299,22 @@ class Schedule:
                     publisher.arrive()
         self._check_views()
 
-    def _alive(self) -> int:
+    @property
+    def alive(self) -> int:
+        """How many owners have not ended."""
         return sum(owner.pending is not None for owner in self.owners)
+
+    def busy(self) -> list[int]:
+        """Who has something to do."""
+        return [n for n, o in enumerate(self.owners) if o.pending is not None and not o.parked]
 
     def _run_all(self) -> None:
         for _ in range(ENOUGH):
-            busy = [o for o in self.owners if o.pending is not None and not o.parked]
+            busy = self.busy()
             if not busy:
                 return
-            for owner in busy:
-                owner.take = 500
-                owner.step()
+            for n in busy:
+                self.do(Choice("step", n))
         raise Violation("the owners do not come to an end")
 
     def _check_end(self) -> None:
