@@ -82,7 +82,11 @@ class Writer:
             {
                 **client_config(self._settings),
                 "acks": "all",
-                "enable.idempotence": True,
+                # Sent once, so that it counts at most once. librdkafka's idempotence is of no
+                # use here: when a delivery is late it begins a new epoch, sends again what it
+                # has no answer for, and no broker knows it any more [measured: with a broker
+                # that froze for a second or two, one attempt stood in the log twice].
+                "retries": 0,
                 "linger.ms": 0.5,
                 "delivery.timeout.ms": delivery,
                 "queue.buffering.max.messages": QUEUE,
