@@ -68,7 +68,7 @@ class Database:
         """The owner of each partition."""
         with psycopg.connect(self.url, connect_timeout=5) as connection:
             return [
-                Owner(partition, int(owner.rsplit(" ", 1)[1]), epoch)
+                Owner(partition, _pid(owner), epoch)
                 for partition, owner, epoch in connection.execute(
                     "SELECT partition, owner, epoch FROM partition_progress ORDER BY 1"
                 )
@@ -92,7 +92,7 @@ class Database:
                         "   AND a.query LIKE '%apply_batch%'"
                     ).fetchone()
                     if row is not None:
-                        owner = Owner(row[0], int(row[1].rsplit(" ", 1)[1]), row[2])
+                        owner = Owner(row[0], _pid(row[1]), row[2])
                         os.kill(owner.pid, signal.SIGKILL)
                         return owner
                     time.sleep(PAUSE)
@@ -111,3 +111,8 @@ class Database:
         file.chmod(0o644)
         if (pid := self.postmaster) != 0:
             os.kill(pid, signal.SIGHUP)
+
+
+def _pid(owner: str) -> int:
+    """The process in a partition's owner ("HOST pid NUMBER of TIME")."""
+    return int(owner.partition(" pid ")[2].split()[0])

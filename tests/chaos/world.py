@@ -75,7 +75,11 @@ class World:
         for number, host in enumerate(HOSTS):
             self._keeper.add(self._spec(host, "workers", self._ports[2 + number]))
         self._thread.start()
-        self.wait_until_ready(*HOSTS, GATEWAY)
+        try:
+            self.wait_until_ready(*HOSTS, GATEWAY)
+        except BaseException:
+            self.stop()
+            raise
 
     def stop(self) -> None:
         """Let all finish."""
