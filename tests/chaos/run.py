@@ -43,8 +43,8 @@ def run(
     """Bring these faults about, in this order, into a system on these empty servers."""
     world = World(folder, servers)
     tell(f"Seed {seed}; logs are in {folder}")
-    world.start()
     try:
+        world.start()
         load = Load(world.login_url, world.operator_url, seed)
         outcomes = asyncio.run(_under_load(world, load, seed, kinds, tell, pause))
         evidence = gather(world.kafka, world.database.url, load.answers, exact=True)

@@ -63,17 +63,18 @@ class World:
         self._thread = threading.Thread(target=self._run, name="world")
 
     def start(self) -> None:
-        """Return when every part is ready."""
+        """Return when every part is ready. Call :meth:`stop` also where this fails."""
+        self._thread.start()
         self.database.keep_times_of_commits()
         migrate(self.database.url)
         with psycopg.connect(self.database.url) as connection:
             settle_partitions(connection, PARTITIONS)
-        admin = AdminClient({"bootstrap.servers": self.kafka})
+        admin = AdminClient({"bootstrap.servers": self.kafka, "log_level": 2})
         create_topics(admin, PARTITIONS, replication=1)
         keep_for_the_oracle(admin)
-        self._keeper.add(self._spec(GATEWAY, GATEWAY, self._ports[2]))
+        self._add(self._spec(GATEWAY, GATEWAY, self._ports[2]))
         for number, host in enumerate(HOSTS):
-            self._keeper.add(self._spec(host, "workers", self._ports[2 + number]))
+            self._add(self._spec(host, "workers", self._ports[2 + number]))
         self._thread.start()
         try:
             self.wait_until_ready(*HOSTS, GATEWAY)
@@ -175,6 +176,9 @@ class World:
             drain_timeout=15.0,
             hold_codes=frozenset({-9}),
         )
+
+    def _add(self, spec: ProcessSpec) -> None:
+        self._do(lambda: self._keeper.add(spec))
 
     def _do(self, action: Callable[[], None]) -> None:
         self._to_do.put(action)
