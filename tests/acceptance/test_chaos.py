@@ -50,15 +50,6 @@ def own_servers(tmp_path_factory: pytest.TempPathFactory, cache_dir: Path) -> It
         yield started
 
 
-def test_a_short_chaos_loses_nothing_and_counts_nothing_twice(own_servers: Servers, tmp_path: Path):
-    """Each cheap fault once or twice under load; the log explains all that was kept and said."""
-    said: list[str] = []
-    done = run(own_servers, tmp_path, SEED, FAULTS, said.append, pause=0.5)
-    assert done.differences == [], "\n".join(said)
-    assert len(done.outcomes) == len(FAULTS)
-    assert {200, 401, 429} <= {answer.status for answer in done.evidence.answers or []}
-
-
 class Wrong:
     """A partition, its log, and owners that do what they must not."""
 
@@ -200,3 +191,15 @@ def test_the_oracle_notices_real_workers_that_are_wrong(
         assert found == []
     else:
         assert any(says in sentence for sentence in found), found
+
+
+def test_a_short_chaos_loses_nothing_and_counts_nothing_twice(own_servers: Servers, tmp_path: Path):
+    """Each cheap fault once or twice under load; the log explains all that was kept and said.
+
+    The last of this module: what it kills takes some seconds to end.
+    """
+    said: list[str] = []
+    done = run(own_servers, tmp_path, SEED, FAULTS, said.append, pause=0.5)
+    assert done.differences == [], "\n".join(said)
+    assert len(done.outcomes) == len(FAULTS)
+    assert {200, 401, 429} <= {answer.status for answer in done.evidence.answers or []}

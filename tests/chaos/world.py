@@ -75,12 +75,7 @@ class World:
         self._add(self._spec(GATEWAY, GATEWAY, self._ports[2]))
         for number, host in enumerate(HOSTS):
             self._add(self._spec(host, "workers", self._ports[2 + number]))
-        self._thread.start()
-        try:
-            self.wait_until_ready(*HOSTS, GATEWAY)
-        except BaseException:
-            self.stop()
-            raise
+        self.wait_until_ready(*HOSTS, GATEWAY)
 
     def stop(self) -> None:
         """Let all finish."""
