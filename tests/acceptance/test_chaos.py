@@ -198,6 +198,7 @@ def test_a_short_chaos_loses_nothing_and_counts_nothing_twice(own_servers: Serve
 
     The last of this module: what it kills takes some seconds to end.
     """
+    new_topics(own_servers.kafka_bootstrap_servers, PARTITIONS)
     said: list[str] = []
     done = run(own_servers, tmp_path, SEED, FAULTS, said.append, pause=0.5)
     assert done.differences == [], "\n".join(said)
