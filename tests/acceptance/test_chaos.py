@@ -200,7 +200,7 @@ def test_a_short_chaos_loses_nothing_and_counts_nothing_twice(own_servers: Serve
     """
     new_topics(own_servers.kafka_bootstrap_servers, PARTITIONS)
     said: list[str] = []
-    done = run(own_servers, tmp_path, SEED, FAULTS, said.append, pause=0.5)
+    done = run(own_servers, tmp_path, SEED, FAULTS, said.append, pause=0.5, warm=0.0)
     assert done.differences == [], "\n".join(said)
     assert len(done.outcomes) == len(FAULTS)
     assert {200, 401, 429} <= {answer.status for answer in done.evidence.answers or []}

@@ -1,9 +1,9 @@
 """`make chaos`: kill and freeze everything under load, and judge what came of it.
 
 CERROJO_CHAOS_SEED repeats a plan, CERROJO_CHAOS_FAULTS says how many faults, and
-CERROJO_CHAOS_KINDS which, as in "worker,broker". Logs and data are kept where anything
-differs, or CERROJO_CHAOS_KEEP is set. The exit status is 1 if anything differs
-from what the log demands.
+CERROJO_CHAOS_KINDS which, as in "worker,broker". With CERROJO_CHAOS_MINUTES it goes on for so
+long. Logs and data are kept where anything differs, or CERROJO_CHAOS_KEEP is set. The exit
+status is 1 if anything differs from what the log demands.
 """
 
 from __future__ import annotations
@@ -13,19 +13,21 @@ import os
 import random
 import sys
 
-from tests.chaos import report
+from tests.chaos import growth, report
 from tests.chaos.faults import KINDS
 from tests.chaos.plan import plan
 from tests.chaos.run import in_own_servers
 from tests.chaos.world import PROJECT
 
-FAULTS = "206"
+FAULTS = 206
 
 
 def main() -> int:
     """Run it as the environment says; the exit code."""
     seed = int(os.environ.get("CERROJO_CHAOS_SEED") or random.randrange(1_000_000))
-    count = int(os.environ.get("CERROJO_CHAOS_FAULTS") or FAULTS)
+    minutes = float(os.environ.get("CERROJO_CHAOS_MINUTES") or 0) or None
+    most = int(minutes * 60) if minutes else FAULTS
+    count = int(os.environ.get("CERROJO_CHAOS_FAULTS") or most)
     wanted = (os.environ.get("CERROJO_CHAOS_KINDS") or ",".join(KINDS)).split(",")
     if unknown := set(wanted) - set(KINDS):
         print(
@@ -36,13 +38,14 @@ def main() -> int:
         return 2
     kinds = plan(seed, count, {kind: KINDS[kind][1] for kind in wanted})
     cache = PROJECT / ".cerrojo"
-    done = in_own_servers(cache / "cache", seed, kinds, lambda line: print(line, flush=True))
+    done = in_own_servers(
+        cache / "cache", seed, kinds, lambda line: print(line, flush=True), minutes
+    )
     table = report.rows(done.outcomes, done.evidence)
     report.show(table, done.evidence, done.differences, seed)
+    growth.show(done.growth)
     results = cache / "chaos.json"
-    results.write_text(
-        json.dumps(report.as_json(table, done.outcomes, done.differences, seed), indent=1) + "\n"
-    )
+    results.write_text(json.dumps(report.as_json(table, done, seed), indent=1) + "\n")
     print(f"Every single fault is in {results}")
     return 1 if done.differences else 0
 

@@ -14,6 +14,7 @@ from tests.acceptance import oracle_answers
 from tests.acceptance.evidence import Answered, Evidence
 from tests.acceptance.oracle_replay import replay
 from tests.chaos.faults import Outcome
+from tests.chaos.run import Run
 
 LEAD_MS = 20.0
 """An attempt that came this shortly before a fault may have lost its answer by it."""
@@ -87,15 +88,14 @@ def show(table: dict[str, Row], evidence: Evidence, differences: list[str], seed
         screen.print(f"- {difference}", markup=False)
 
 
-def as_json(
-    table: dict[str, Row], outcomes: list[Outcome], differences: list[str], seed: int
-) -> dict[str, Any]:
+def as_json(table: dict[str, Row], run: Run, seed: int) -> dict[str, Any]:
     """The same for machines, with every single fault."""
     return {
         "seed": seed,
-        "differences": differences,
+        "differences": run.differences,
         "kinds": {kind: asdict(row) for kind, row in table.items()},
-        "faults": [asdict(outcome) for outcome in outcomes],
+        "growth": run.growth._asdict(),
+        "faults": [asdict(outcome) for outcome in run.outcomes],
     }
 
 
