@@ -18,8 +18,6 @@ from settings import Settings
 
 log = structlog.get_logger()
 
-_POSITION_LOST = (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE)
-
 AGAIN = 0.5  # seconds until a vain attempt is repeated
 
 
@@ -53,19 +51,19 @@ class Replies:
         self._thread.join(1.0)
 
     def _run(self) -> None:
-        consumer = open_consumer(self._settings, self._report)
-        try:
-            while not self._stopping.is_set():
-                try:
-                    self._listen(consumer)
-                except KafkaException as error:
-                    self._log.warning("The verdicts cannot be heard", reason=reason(error))
-                    self._stopping.wait(AGAIN)
-                except Exception:
-                    log.exception("The verdicts cannot be heard, and nobody expected why")
-                    self._stopping.wait(AGAIN)
-        finally:
-            consumer.close()
+        while not self._stopping.is_set():
+            # A new one each time: an old one may hold on to a topic that was made anew.
+            consumer = open_consumer(self._settings, self._report)
+            try:
+                self._listen(consumer)
+            except KafkaException as error:
+                self._log.warning("The verdicts cannot be heard", reason=reason(error))
+                self._stopping.wait(AGAIN)
+            except Exception:
+                log.exception("The verdicts cannot be heard, and nobody expected why")
+                self._stopping.wait(AGAIN)
+            finally:
+                consumer.close()
 
     def _listen(self, consumer: Consumer) -> None:
         known = consumer.list_topics(VERDICTS, timeout=TIMEOUT).topics[VERDICTS].partitions
@@ -73,25 +71,19 @@ class Replies:
             raise KafkaException(f"There is no topic {VERDICTS}; `python -m events` makes it")
         usable = [number for number in known if number < VERDICT_PARTITIONS]
         partition = random.choice(usable)  # noqa: S311  # no secret
-        self._assign(consumer, partition)
+        end = end_offset(consumer, VERDICTS, partition)
+        consumer.assign([TopicPartition(VERDICTS, partition, end)])
         self._on_ready(partition)
         while not self._stopping.is_set():
             verdicts = []
             for message in read(consumer):
-                error = message.error()
-                if error is None:
-                    verdicts += self._decode(message)
-                elif error.code() in _POSITION_LOST:
-                    # The topic was made anew. What is lost is answered with 503 when it is time.
-                    self._assign(consumer, partition)
-                else:
-                    self._report(error)
+                if (error := message.error()) is not None:
+                    # As when the topic is made anew. The answers that are lost by it are
+                    # 503 when it is time.
+                    raise KafkaException(error)
+                verdicts += self._decode(message)
             if verdicts:
                 self._on_verdicts(verdicts)
-
-    def _assign(self, consumer: Consumer, partition: int) -> None:
-        end = end_offset(consumer, VERDICTS, partition)
-        consumer.assign([TopicPartition(VERDICTS, partition, end)])
 
     def _report(self, error: KafkaError) -> None:
         self._log.warning("Kafka's consumer of verdicts reports", reason=error.str())
