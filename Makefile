@@ -17,8 +17,9 @@ up: $(READY)  ## bring up the whole system, with its own Kafka and Postgres; Ctr
 
 venv: $(READY)  ## only the virtual environment
 
+# Two at a time, each with a Kafka and a Postgres of its own: most of the time they wait.
 test: check  ## linters, types, rules between the parts, and all tests
-	@exec $(BIN)/pytest $(ARGS)
+	@exec $(BIN)/pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(READY)  ## the same without the tests
 	@$(BIN)/ruff check

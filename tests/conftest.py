@@ -1,7 +1,8 @@
-"""A real Kafka and a real Postgres for the whole test session."""
+"""A real Kafka and a real Postgres for the whole test session, or for each of its workers."""
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import psycopg
 import pytest
 from psycopg.sql import SQL, Identifier
 
+from local import ports
 from local.servers import Servers
 from sql.migrate import migrate
 from sql.topology import settle_partitions
@@ -17,6 +19,32 @@ from tests.kafka import new_topics
 from tests.postgres import drop_database
 
 PROJECT = Path(__file__).parents[1]
+
+LONG = ("test_up.py", "test_chaos.py")
+"""On servers of their own, and begun first, so that nobody waits for them at the end."""
+
+SAID = "said"
+
+
+def pytest_configure() -> None:
+    """No worker takes a port that another one has chosen and does not use yet."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker is not None:
+        workers = int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+        ports.CHOICE = ports.CHOICE[int(worker.removeprefix("gw")) :: workers]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long ones first."""
+    items.sort(key=lambda item: item.path.name not in LONG)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What tests have found out, and not only that it is right."""
+    for report in terminalreporter.stats.get("passed", []):
+        for name, value in report.user_properties:
+            if name == SAID:
+                terminalreporter.write_line(value)
 
 
 @pytest.fixture(scope="session")

@@ -7,11 +7,14 @@ executed schedules (0: all of them, which takes hours).
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 import pytest
 
 from tests.simulation.explore import explore
 from tests.simulation.schedule import Faults, Scenario, first_policy, right, unblock, wrong
+
+RecordProperty = Callable[[str, object], None]
 
 BEFORE = (first_policy(), wrong(1))
 
@@ -66,19 +69,18 @@ SCHEDULES = os.environ.get("CERROJO_SIMULATION_SCHEDULES")
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_every_schedule_ends_well(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_schedule_ends_well(name: str, record_property: RecordProperty) -> None:
     """Exactly once, one writer, no verdict lost or contradicted, and every view right."""
     explored = explore(SMALL[name])
-    with capsys.disabled():
-        print(f"\n{name}: all of {explored}")
+    record_property("said", f"{name}: all of {explored}")
     assert explored.schedules > explored.runs
 
 
 if SCHEDULES is not None:
+    LIMIT = int(SCHEDULES) or None
 
     @pytest.mark.parametrize("name", LARGE)
-    def test_larger_ones_end_well(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_larger_ones_end_well(name: str, record_property: RecordProperty) -> None:
         """The same with more records, owners and faults, as far as the limit allows."""
-        explored = explore(LARGE[name], int(SCHEDULES) or None)
-        with capsys.disabled():
-            print(f"\n{name}: {explored}")
+        explored = explore(LARGE[name], LIMIT)
+        record_property("said", f"{name}: {explored}")
