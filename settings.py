@@ -43,12 +43,23 @@ class Settings(BaseSettings):
     kafka_port: int = Field(
         0, ge=0, le=65535, description="port of the Kafka that `make up` starts; 0 picks a free one"
     )
+    brokers: int = Field(
+        1, ge=1, le=3, description="brokers of the Kafka that `make up` starts: 1 or 3"
+    )
+    hosts: int = Field(
+        1, ge=1, le=8, description="gateways and worker hosts of `make up`; ports go up by tens"
+    )
 
     # The topics.
     partitions: int = Field(
         4, ge=1, le=1024, description="partitions of `attempts` when it is first made, and workers"
     )
-    replication: int = Field(1, ge=1, le=9, description="replicas of each topic")
+    replication: int = Field(
+        default_factory=lambda others: 3 if others.get("brokers") == 3 else 1,
+        ge=1,
+        le=9,
+        description="replicas of each topic; with three or more, two must have what is answered",
+    )
     attempts_retention_hours: int = Field(
         168, ge=0, le=876_000, description="how long Kafka keeps `attempts`; 0 is forever"
     )
@@ -125,6 +136,13 @@ class Settings(BaseSettings):
         "info", description="the least that is logged"
     )
 
+    @field_validator("brokers")
+    @classmethod
+    def _brokers_have_a_majority(cls, brokers: int) -> int:
+        if brokers == 2:
+            raise ValueError("Of two brokers neither may die; use 1 or 3")
+        return brokers
+
     @field_validator("argon2_parallelism")
     @classmethod
     def _lanes_have_memory(cls, lanes: int, others: ValidationInfo) -> int:
@@ -163,7 +181,9 @@ def load() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        raise SettingsError("\n".join(_sentence(item) for item in error.errors())) from None
+        # A default that follows from a bad value is not wrong itself.
+        wrong = [e for e in error.errors() if e["type"] != "default_factory_not_called"]
+        raise SettingsError("\n".join(_sentence(item) for item in wrong)) from None
 
 
 def _sentence(item: object) -> str:

@@ -60,6 +60,11 @@ class Retention(NamedTuple):
 DEFAULT_RETENTION = Retention()
 
 
+def _safety(replicas: int) -> dict[str, str]:
+    """What is acknowledged is on two brokers, where there are enough for one of them to die."""
+    return {"min.insync.replicas": "2"} if replicas >= 3 else {}
+
+
 class TopicError(Exception):
     """A topic is not as it must be; the message says which, how, and the way out."""
 
@@ -84,7 +89,12 @@ def create_topics(
     counts = {ATTEMPTS: partitions, VERDICTS: VERDICT_PARTITIONS, BLOCKS: 1}
     futures = admin.create_topics(
         [
-            NewTopic(name, counts[name], replication, config=config | retention.config(name))
+            NewTopic(
+                name,
+                counts[name],
+                replication,
+                config=config | retention.config(name) | _safety(replication),
+            )
             for name, config in _CONFIGS.items()
         ],
         operation_timeout=TIMEOUT,
@@ -102,7 +112,10 @@ def create_topics(
     for name, config in _CONFIGS.items():
         actual = _config(admin, name)
         _check_config(name, config, actual)
-        _set_config(admin, name, retention.config(name), actual)
+        wanted = retention.config(name)
+        if int(actual["min.insync.replicas"]) < 2:
+            wanted |= _safety(min(len(p.replicas) for p in describe(admin, name).partitions))
+        _set_config(admin, name, wanted, actual)
     replies = len(describe(admin, VERDICTS).partitions)
     if replies < VERDICT_PARTITIONS:
         raise TopicError(

@@ -15,7 +15,8 @@ def main() -> int:
     commands.add_parser("up", help="bring up the whole system; Ctrl-C stops it")
     commands.add_parser("lock", help="pin Kafka's jars anew in local/jars.lock")
     prepare = commands.add_parser("prepare", help="(used by up)")
-    prepare.add_argument("server", choices=("kafka", "postgres"))
+    names = ("postgres", "kafka", "kafka-1", "kafka-2", "kafka-3")
+    prepare.add_argument("server", choices=names)
     arguments = parser.parse_args()
     try:
         if arguments.command == "lock":

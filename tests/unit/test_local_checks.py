@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from local import datadir, ports, up
+from local import datadir, ports
 from local.errors import LocalError
+from local.hosts import check_ports
 from local.kafka import Kafka
 from local.parts import Addresses, cerrojo_parts, server_parts
 from local.postgres import Postgres
@@ -46,7 +47,7 @@ def test_every_port_is_checked(which: str, taken: int) -> None:
     """No taken port is found out only when its part fails."""
     settings = Settings.model_validate({f"{which}_port": taken})
     with pytest.raises(LocalError, match=f"CERROJO_{which.upper()}_PORT is {taken}"):
-        up.check_ports(settings)
+        check_ports(settings)
 
 
 def test_the_port_that_kafka_was_given_is_checked(taken: int, tmp_path: Path) -> None:
@@ -59,7 +60,7 @@ def test_two_equal_ports_are_refused() -> None:
     """Two parts cannot have one port, though nothing listens there yet."""
     port = ports.choose("127.0.0.1")
     with pytest.raises(LocalError, match="CERROJO_LOGIN_PORT and CERROJO_OPERATOR_PORT are both"):
-        up.check_ports(Settings(login_port=port, operator_port=port))
+        check_ports(Settings(login_port=port, operator_port=port))
 
 
 def test_kafka_keeps_its_ports(tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ def table() -> str:
         default = "" if field.default is None else field.default
         if name == "hash_threads":
             default = "the cores"
+        elif name == "replication":
+            default = "1; with three brokers 3"
         lines.append(f"| `{settings.variable(name)}` | {default} | {field.description} |")
     return "\n".join(lines)
 
