@@ -36,6 +36,7 @@ SESSION_TIMEOUT_MS = 6_000
 DRAIN_SECONDS = 4.0
 SILENCE_SECONDS = 10.0
 COMMIT_SECONDS = 1.0
+MEMBERS_SECONDS = 0.2
 POLL_SECONDS = 0.05
 """What a membership change waits at most; the keeper hears a death at once."""
 
@@ -124,32 +125,29 @@ class Supervisor:
         self._spares.close()
         self._dirty.update(self._offsets)
         self._commit_offsets(wait=True)
-        others = self._others()
-        if not others:
-            self.keeper.stop()
-            while not self.keeper.stopped:
-                self.keeper.step(POLL_SECONDS)
-        self._consumer.close()
+        admin = AdminClient(self._connection)
+        others = (_members(admin) or 0) > 1
         if others:
-            self._hand_over()
+            self._consumer.close()
+            self._hand_over(admin)
+        self.keeper.stop()
+        while not self.keeper.stopped:
+            self.keeper.step(POLL_SECONDS)
+        if not others:
+            self._consumer.close()
 
-    def _hand_over(self) -> None:
-        """Wait until others own the partitions, and end the workers for whom nobody came."""
+    def _hand_over(self, admin: AdminClient) -> None:
+        """Wait until others own the partitions; not for those who leave at the same time."""
         for name in self.keeper.states:
             self._leaving.add(_number(name))
+        look_at = time.monotonic()
         while self.keeper.states:
             self.keeper.step(POLL_SECONDS)
             self._leaving.end()
-        self.keeper.stop()
-
-    def _others(self) -> bool:
-        """Whether the group has another host, as far as the brokers say."""
-        admin = AdminClient(self._connection)
-        (future,) = admin.describe_consumer_groups([GROUP], request_timeout=1.0).values()
-        try:
-            return len(future.result().members) > 1
-        except KafkaException:
-            return False
+            if time.monotonic() >= look_at:
+                if _members(admin) == 0:
+                    return
+                look_at = time.monotonic() + MEMBERS_SECONDS
 
     def _replace_stuck(self, ready: set[int], now: float) -> None:
         for number in self._watch.look(ready, now):
@@ -278,6 +276,15 @@ class Supervisor:
             case Ready():
                 pass
         log_event(event)
+
+
+def _members(admin: AdminClient) -> int | None:
+    """How many hosts the group has; None where the brokers do not say."""
+    (future,) = admin.describe_consumer_groups([GROUP], request_timeout=1.0).values()
+    try:
+        return len(future.result().members)
+    except KafkaException:
+        return None
 
 
 def _name(partition: int) -> str:
