@@ -6,13 +6,14 @@ from typing import Any
 
 
 def connection(bootstrap_servers: str) -> dict[str, Any]:
-    """Which brokers, and how soon to ask again for one that was away.
+    """Which brokers, and how soon to ask again for one that was away, or for a new leader.
 
-    A quarter of a second bounds what the client adds to a broker's return.
+    A quarter of a second bounds what the client adds to a broker's return and to an election.
     """
     return {
         "bootstrap.servers": bootstrap_servers,
         "reconnect.backoff.ms": 50,
         "reconnect.backoff.max.ms": 250,
+        "retry.backoff.max.ms": 250,
         "socket.keepalive.enable": True,
     }

@@ -28,7 +28,7 @@ HOST = "127.0.0.1"
 START_SECONDS = 120.0  # after a crash it reads its logs again
 SILENCE_SECONDS = 30.0
 PROBE_SECONDS = 2.0
-GRACE_SECONDS = 2.0
+GRACE_SECONDS = 2.4
 CLUSTER_ID = "cluster-id"
 """The file, in the first node's folder, with the id under which new data is formatted."""
 

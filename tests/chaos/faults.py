@@ -14,6 +14,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import psutil
 
@@ -178,7 +179,25 @@ class Faults:
         await self._all_ready()
         return outcome
 
-    # One of three brokers belongs here, once `local` can start three.
+    async def one_broker_killed(self, luck: random.Random) -> Outcome:
+        """`kill -9` of one broker of three, which comes back when the others have taken over."""
+        broker = luck.choice(self._world.servers.brokers)
+        holder = self._world.servers.pids[broker]
+        pid = await asyncio.to_thread(self._world.server_process, broker)
+        send(signal.SIGSTOP, [holder])  # else it would start it again at once
+        outcome = await self._killed("one broker of three killed", [pid], ALL)
+        send(signal.SIGCONT, [holder])
+        await self._all_in_sync(outcome)
+        return outcome
+
+    async def one_broker_frozen(self, luck: random.Random) -> Outcome:
+        """One broker of three stands still, for less or more than the others wait for it."""
+        broker = luck.choice(self._world.servers.brokers)
+        pid = await asyncio.to_thread(self._world.server_process, broker)
+        seconds = luck.uniform(0.5, 8.0)
+        outcome = await self._frozen("one broker of three frozen", [pid], ALL, seconds)
+        await self._all_in_sync(outcome)
+        return outcome
 
     async def _killed(self, kind: str, pids: list[int], partitions: Iterable[int]) -> Outcome:
         send(signal.SIGKILL, pids)
@@ -222,6 +241,12 @@ class Faults:
         await asyncio.to_thread(until, lambda: self._world.pid(host) != former)
         self._world.release(host)
 
+    async def _all_in_sync(self, outcome: Outcome) -> None:
+        """All brokers have all that was acknowledged, so that the next one may die."""
+        if not await asyncio.to_thread(until, self._world.in_sync):
+            outcome.trouble = "the broker did not get in sync again"
+        await self._all_ready()
+
     async def _all_ready(self) -> None:
         await asyncio.to_thread(self._world.wait_until_ready, *HOSTS, GATEWAY)
 
@@ -250,21 +275,32 @@ def send(number: signal.Signals, pids: Iterable[int]) -> None:
 
 Fault = Callable[[Faults, random.Random], Awaitable[Outcome]]
 
-KINDS: dict[str, tuple[Fault, int]] = {
-    "worker": (Faults.worker_killed, 80),
-    "worker-in-commit": (Faults.worker_killed_in_commit, 30),
-    "workers": (Faults.workers_killed, 4),
-    "worker-frozen": (Faults.worker_frozen, 8),
-    "worker-replaced": (Faults.worker_replaced, 4),
-    "gateway": (Faults.gateway_killed, 20),
-    "gateway-frozen": (Faults.gateway_frozen, 8),
-    "supervisor": (Faults.supervisor_killed, 6),
-    "host": (Faults.host_killed, 6),
-    "host-frozen": (Faults.host_frozen, 6),
-    "host-restarted": (Faults.host_stopped, 6),
-    "broker": (Faults.broker_killed, 8),
-    "broker-frozen": (Faults.broker_frozen, 6),
-    "database": (Faults.database_killed, 8),
-    "database-frozen": (Faults.database_frozen, 6),
+
+class Kind(NamedTuple):
+    """A fault, its share of a full run, and how many brokers it needs."""
+
+    bring: Fault
+    share: int
+    brokers: int = 1
+
+
+KINDS: dict[str, Kind] = {
+    "worker": Kind(Faults.worker_killed, 80),
+    "worker-in-commit": Kind(Faults.worker_killed_in_commit, 30),
+    "workers": Kind(Faults.workers_killed, 4),
+    "worker-frozen": Kind(Faults.worker_frozen, 8),
+    "worker-replaced": Kind(Faults.worker_replaced, 4),
+    "gateway": Kind(Faults.gateway_killed, 20),
+    "gateway-frozen": Kind(Faults.gateway_frozen, 8),
+    "supervisor": Kind(Faults.supervisor_killed, 6),
+    "host": Kind(Faults.host_killed, 6),
+    "host-frozen": Kind(Faults.host_frozen, 6),
+    "host-restarted": Kind(Faults.host_stopped, 6),
+    "broker": Kind(Faults.broker_killed, 8),
+    "broker-frozen": Kind(Faults.broker_frozen, 6),
+    "database": Kind(Faults.database_killed, 8),
+    "database-frozen": Kind(Faults.database_frozen, 6),
+    "one-broker": Kind(Faults.one_broker_killed, 8, brokers=3),
+    "one-broker-frozen": Kind(Faults.one_broker_frozen, 4, brokers=3),
 }
-"""Every fault by its short name, with its share of a full run."""
+"""Every fault by its short name."""

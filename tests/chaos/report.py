@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from statistics import median
@@ -55,8 +56,9 @@ def rows(outcomes: list[Outcome], evidence: Evidence) -> dict[str, Row]:
     return table
 
 
-def show(table: dict[str, Row], evidence: Evidence, differences: list[str], seed: int) -> None:
+def show(runs: Sequence[Run], seed: int) -> None:
     """Print it all."""
+    table = _table(runs)
     screen = Console(width=max(120, Console().width))
     shown = Table(title=f"chaos with CERROJO_CHAOS_SEED={seed}")
     shown.add_column("fault")
@@ -80,23 +82,31 @@ def show(table: dict[str, Row], evidence: Evidence, differences: list[str], seed
             *map(str, (row.refused, row.broken, row.untold)),
         )
     screen.print(shown)
+    differences = [difference for run in runs for difference in run.differences]
+    logins = sum(len(run.evidence.answers or []) for run in runs)
+    records = sum(len(run.evidence.attempts) for run in runs)
     screen.print(
-        f"{sum(row.times for row in table.values())} faults, {len(evidence.answers or [])} logins,"
-        f" {len(evidence.attempts)} records in the log: {len(differences)} differences"
+        f"{sum(row.times for row in table.values())} faults, {logins} logins,"
+        f" {records} records in the log: {len(differences)} differences"
     )
     for difference in differences[:50]:
         screen.print(f"- {difference}", markup=False)
 
 
-def as_json(table: dict[str, Row], run: Run, seed: int) -> dict[str, Any]:
+def as_json(runs: Sequence[Run], seed: int) -> dict[str, Any]:
     """The same for machines, with every single fault."""
     return {
         "seed": seed,
-        "differences": run.differences,
-        "kinds": {kind: asdict(row) for kind, row in table.items()},
-        "growth": run.growth._asdict(),
-        "faults": [asdict(outcome) for outcome in run.outcomes],
+        "differences": [difference for run in runs for difference in run.differences],
+        "kinds": {kind: asdict(row) for kind, row in _table(runs).items()},
+        "growth": [run.growth._asdict() for run in runs],
+        "faults": [asdict(outcome) for run in runs for outcome in run.outcomes],
     }
+
+
+def _table(runs: Sequence[Run]) -> dict[str, Row]:
+    """The rows of all runs, of which no two have a kind in common."""
+    return {kind: row for r in runs for kind, row in rows(r.outcomes, r.evidence).items()}
 
 
 def _count(answers: list[Answered], status: int, start: float, end: float) -> int:

@@ -96,7 +96,7 @@ async def _under_load(script: _Script) -> tuple[list[Outcome], Growth]:
         began = time.monotonic()
         if began > end:
             break
-        outcome = await KINDS[kind][0](faults, luck)
+        outcome = await KINDS[kind].bring(faults, luck)
         outcomes.append(outcome)
         seconds = time.monotonic() - began
         script.tell(f"{number:3}/{len(script.kinds)} {_sentence(outcome)} ({seconds:.1f} s)")
@@ -123,11 +123,12 @@ def in_own_servers(
     kinds: Sequence[str],
     tell: Callable[[str], None],
     minutes: float | None = None,
+    brokers: int = 1,
 ) -> Run:
     """The same with a Kafka and a Postgres that are there for this run only."""
     folder = Path(tempfile.mkdtemp(prefix="cerrojo-chaos-"))
     os.chmod(folder, 0o755)  # noqa: S103  # Postgres may run as a user of its own
-    with Servers(folder / "data", cache) as servers:
+    with Servers(folder / "data", cache, brokers) as servers:
         done = run(servers, folder, seed, kinds, tell, minutes=minutes)
     if not done.differences and "CERROJO_CHAOS_KEEP" not in os.environ:
         shutil.rmtree(folder)

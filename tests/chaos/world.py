@@ -21,7 +21,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from events.topics import ATTEMPTS, BLOCKS, VERDICTS, create_topics
+from events.topics import ATTEMPTS, BLOCKS, VERDICTS, create_topics, describe
 from local import ports
 from local.servers import Servers
 from processes import Keeper, ProcessSpec
@@ -69,8 +69,8 @@ class World:
         migrate(self.database.url)
         with psycopg.connect(self.database.url) as connection:
             settle_partitions(connection, PARTITIONS)
-        admin = AdminClient({"bootstrap.servers": self.kafka, "log_level": 2})
-        create_topics(admin, PARTITIONS, replication=1)
+        admin = self._admin()
+        create_topics(admin, PARTITIONS, replication=len(self.servers.brokers))
         keep_for_the_oracle(admin)
         self._add(self._spec(GATEWAY, GATEWAY, self._ports[2]))
         for number, host in enumerate(HOSTS):
@@ -151,6 +151,18 @@ class World:
             return False
         finally:
             reader.close()
+
+    def in_sync(self) -> bool:
+        """Whether every broker has all that was acknowledged."""
+        admin = self._admin()
+        try:
+            topics = [describe(admin, topic) for topic in (ATTEMPTS, VERDICTS, BLOCKS)]
+        except KafkaException:
+            return False
+        return all(len(p.isr) == len(p.replicas) for t in topics for p in t.partitions)
+
+    def _admin(self) -> AdminClient:
+        return AdminClient({"bootstrap.servers": self.kafka, "log_level": 2})
 
     def _spec(self, name: str, module: str, workers_port: int) -> ProcessSpec:
         return ProcessSpec(

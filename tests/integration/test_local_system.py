@@ -6,13 +6,14 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
 from local.system import ERROR, Part, System
-from processes import Event, Exited, Gone, ProcessSpec, Ready, Said, Started
+from processes import Event, Exited, Gone, Killed, ProcessSpec, Ready, Said, Started
 
 TALK = "from processes import parent; import time, sys; p = parent(); p.watch(1); "
 SERVE = TALK + "p.ready(); time.sleep(600)"
@@ -100,6 +101,27 @@ def test_parts_are_stopped_one_after_the_other(stage: Stage) -> None:
     stage.stop()
     ends = [(type(event), event.name) for event in stage.heard]
     assert ends == [(kind, name) for name in ("c", "b", "a") for kind in (Exited, Gone)]
+
+
+def test_parts_of_a_group_are_stopped_together(stage: Stage) -> None:
+    """One of them may end only because another one does; the next group waits for both."""
+    mark = stage.folder / "first-ended"
+    ends = TALK + (
+        "import os, signal; from pathlib import Path; "
+        f"signal.signal(15, lambda *_: (Path({str(mark)!r}).touch(), os._exit(0))); "
+        "p.ready(); time.sleep(600)"
+    )
+    follows = TALK + (
+        "import os, signal; signal.pthread_sigmask(0, [15]); p.ready(); signal.sigwait([15])\n"
+        f"while not os.path.exists({str(mark)!r}): time.sleep(0.01)"
+    )
+    server = stage.part("server", SERVE)
+    group = [stage.part(*each, drain_timeout=60.0) for each in (("a", ends), ("b", follows))]
+    stage.system.start([server, *(replace(part, group="clients") for part in group)])
+    stage.run(lambda: stage.system.complete)
+    stage.stop()
+    assert stage.order(Gone) == ["a", "b", "server"]
+    assert stage.order(Killed) == []
 
 
 def test_a_part_that_ends_while_starting_is_a_failure(stage: Stage) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from local import datadir, ports
 from local.errors import LocalError
-from local.hosts import check_ports
+from local.hosts import check_ports, hosts
 from local.kafka import Kafka
 from local.parts import Addresses, cerrojo_parts, server_parts
 from local.postgres import Postgres
@@ -61,6 +61,52 @@ def test_two_equal_ports_are_refused() -> None:
     port = ports.choose("127.0.0.1")
     with pytest.raises(LocalError, match="CERROJO_LOGIN_PORT and CERROJO_OPERATOR_PORT are both"):
         check_ports(Settings(login_port=port, operator_port=port))
+
+
+def test_each_host_has_ports_of_its_own(taken: int) -> None:
+    """The next host's are ten higher, and are checked like the first one's."""
+    first, second = hosts(Settings(hosts=2))
+    assert {field: port + 10 for field, port in first.ports.items()} == second.ports
+    assert first.ports["login_port"] == Settings().login_port
+    with pytest.raises(LocalError, match=f"CERROJO_LOGIN_PORT .* host 2.* is {taken}"):
+        check_ports(Settings(hosts=2, login_port=taken - 10))
+    with pytest.raises(LocalError, match=r"CERROJO_LOGIN_PORT .* is 65536, which is no port"):
+        check_ports(Settings(hosts=2, login_port=65526))
+
+
+def test_three_brokers_have_replicas_and_one_has_none() -> None:
+    """The default fits; what does not is refused before anything is made."""
+    assert (Settings().replication, Settings(brokers=3).replication) == (1, 3)
+    assert Settings(brokers=3, replication=1).replication == 1
+
+
+@pytest.mark.parametrize(("brokers", "replication"), [(1, 3), (3, 4)])
+def test_more_replicas_than_brokers_are_refused(
+    tmp_path: Path, brokers: int, replication: int
+) -> None:
+    """Kafka would refuse it only when the topics are made; elsewhere there may be more."""
+    settings = Settings(brokers=brokers, replication=replication)
+    with pytest.raises(LocalError, match=f"CERROJO_REPLICATION is {replication}, .*={brokers}"):
+        Addresses(settings, tmp_path)
+    elsewhere = settings.model_copy(update={"kafka_bootstrap_servers": "there:9092"})
+    assert Addresses(elsewhere, tmp_path).kafka == []
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, 3), (3, 1)])
+def test_another_number_of_brokers_is_refused(tmp_path: Path, before: int, after: int) -> None:
+    """Their data would be left behind, and a new log begun."""
+    (Addresses(Settings(brokers=before), tmp_path).kafka[0].folder / "data").mkdir()
+    Addresses(Settings(brokers=before), tmp_path)
+    with pytest.raises(LocalError, match=f"CERROJO_BROKERS is {after}.*=.*Set it to {before}"):
+        Addresses(Settings(brokers=after), tmp_path)
+
+
+def test_three_brokers_have_different_ports(tmp_path: Path) -> None:
+    """Also where a former run's files say that two had the same."""
+    for node in Addresses(Settings(brokers=3), tmp_path).kafka:
+        (node.folder / "ports").write_text("20001 20001\n")
+    ports = [port for node in Addresses(Settings(brokers=3), tmp_path).kafka for port in node.ports]
+    assert len(set(ports)) == 6
 
 
 def test_kafka_keeps_its_ports(tmp_path: Path) -> None:
@@ -179,19 +225,30 @@ def test_what_is_elsewhere_is_not_started(tmp_path: Path) -> None:
     assert not (tmp_path / "kafka").exists()
 
 
-def test_the_drains_of_all_parts_fit_into_ten_seconds(tmp_path: Path) -> None:
-    """A stop takes one part after the other, and each may take its whole time."""
-    addresses = Addresses(Settings(), tmp_path)
+@pytest.mark.parametrize("settings", [Settings(), Settings(brokers=3, hosts=8)])
+def test_the_drains_of_all_parts_fit_into_ten_seconds(tmp_path: Path, settings: Settings) -> None:
+    """A stop takes one group after the other, and each may take its whole time."""
+    addresses = Addresses(settings, tmp_path)
     parts = [*server_parts(addresses), *cerrojo_parts(addresses)]
-    assert sum(part.spec.drain_timeout for part in parts if not part.once) < 9.5
+    drains = {part.group: part.spec.drain_timeout for part in parts if not part.once}
+    assert sum(drains.values()) < 9.5
 
 
 def test_parts_are_stopped_gateway_first_and_postgres_last(tmp_path: Path) -> None:
     """Each can finish its work with what it needs still there."""
-    addresses = Addresses(Settings(), tmp_path)
+    addresses = Addresses(Settings(brokers=3, hosts=2), tmp_path)
     parts = [*server_parts(addresses), *cerrojo_parts(addresses)]
-    stop = [part.spec.name for part in reversed(parts) if not part.once]
-    assert stop == ["gateway", "workers", "kafka", "postgres"]
+    stop = [(part.group, part.spec.name) for part in reversed(parts) if not part.once]
+    assert stop == [
+        ("gateway", "gateway-2"),
+        ("gateway", "gateway-1"),
+        ("workers", "workers-2"),
+        ("workers", "workers-1"),
+        ("kafka", "kafka-3"),
+        ("kafka", "kafka-2"),
+        ("kafka", "kafka-1"),
+        ("postgres", "postgres"),
+    ]
 
 
 def _give_to_service_user(path: Path) -> None:

@@ -57,6 +57,18 @@ def test_the_screen_says_what_runs_where(
         assert text in out
 
 
+def test_the_screen_shows_every_host_and_broker(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Each with its own address, and what to try goes to the first host."""
+    out = show_up(capsys, tmp_path, hosts=2, brokers=3, login_port=13000)
+    for name in ("gateway-1", "gateway-2", "workers-2", "kafka-1", "kafka-3"):
+        assert name in out
+    for port in (13000, 13010, 5010, 5011):
+        assert f"http://127.0.0.1:{port}/" in out
+    assert out.count("http://127.0.0.1:13000/login") == 3
+
+
 @pytest.mark.parametrize(
     ("event", "words"),
     [
