@@ -1,130 +1,35 @@
-"""Was every answer right? Pure logic over what each client sent, when, and what it was answered.
+"""Was every answer right? Pure logic over a :class:`Ledger`.
 
-Clients overlap, so the order in which the log saw them is not always known. An attempt stands in
-the log somewhere between ``sent`` and ``answered``; what is reported here is wrong in every order
-that these times allow. Times are seconds of one monotonic clock.
+What is reported here is wrong in every order of the log that the times of the attempts allow.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections import defaultdict
+from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass, field
-from itertools import accumulate
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from math import inf
+from statistics import median
 
-ACCEPTED, WRONG, FINAL, BLOCKED, UNAVAILABLE = 200, 401, 403, 429, 503
-NO_ANSWER = 0
+from loadtest._ledger import (
+    ACCEPTED,
+    BLOCKED,
+    CREATED,
+    FINAL,
+    NO_ANSWER,
+    TAKEN,
+    UNAVAILABLE,
+    WRONG,
+    Account,
+    Attempt,
+    Ledger,
+    Rules,
+)
 
-
-@dataclass(frozen=True)
-class Rules:
-    """The policy that the system under test is run with."""
-
-    threshold: int
-    window_seconds: float
-    block_seconds: float  # inf: until an operator lifts it
-
-    @property
-    def horizon(self) -> float:
-        """Within this time no failure grows too old to count, and no block ends."""
-        return min(self.window_seconds, self.block_seconds)
-
-
-@dataclass(slots=True, eq=False)
-class Attempt:
-    """One login: whether its password was right, and what came of it."""
-
-    right: bool
-    sent: float
-    answered: float = inf
-    status: int | None = None  # None: under way, or cut off by the end of the run
-
-    @property
-    def refused(self) -> bool:
-        """Whether it was turned away as blocked, which neither counts nor clears."""
-        return self.status in (BLOCKED, FINAL)
-
-    @property
-    def unsure(self) -> bool:
-        """Whether it may be in the log, or get there later, though no verdict was seen."""
-        return self.status is None or self.status == NO_ANSWER or self.status >= 500
-
-
-@dataclass
-class Account:
-    """The attempts on one account, by the time they were sent, and the look-up of its block."""
-
-    attempts: list[Attempt] = field(default_factory=list)
-    lookup: int | None = None  # the status of GET /blocked/<user>, when it had to be listed
-
-    def clears(self) -> list[Attempt]:
-        """What cleared the count of failures, or may have, by the time it was sent."""
-        return [a for a in self.attempts if a.right and (a.status == ACCEPTED or a.unsure)]
-
-    def runs(self) -> dict[int, list[Attempt]]:
-        """The revealed wrong answers that no success can stand between.
-
-        By the number of clears before them. One that overlaps a clear is in no run.
-        """
-        clears = self.clears()
-        sent = [c.sent for c in clears]
-        # One that was never decided may be cleared at any later time.
-        ends = [inf if c.unsure else c.answered for c in clears]
-        latest = list(accumulate(ends, max, initial=-inf))
-        runs: dict[int, list[Attempt]] = defaultdict(list)
-        for attempt in self.attempts:
-            if attempt.status == WRONG:
-                before = bisect_left(sent, attempt.answered)
-                if latest[before] <= attempt.sent:
-                    runs[before].append(attempt)
-        return runs
-
-
-class Ledger:
-    """What every client was answered, by account."""
-
-    def __init__(self, rules: Rules) -> None:
-        self.rules = rules
-        self.accounts: dict[str, Account] = defaultdict(Account)
-        self.problems: list[str] = []  # answers that the documentation does not have
-
-    def begin(self, user: str, *, right: bool, now: float) -> Attempt:
-        """Note a login before it is sent."""
-        attempt = Attempt(right, now)
-        self.accounts[user].attempts.append(attempt)
-        return attempt
-
-    def end(self, attempt: Attempt, status: int, *, now: float, problem: str | None) -> None:
-        """Note its answer; 0 is none, and ``problem`` is what :func:`complaint` says of it."""
-        attempt.status = status
-        attempt.answered = now
-        if problem:
-            self.problems.append(problem)
-
-    def must_be_listed(self, user: str, *, now: float) -> bool:
-        """Whether the answers in hand prove the account blocked, which nobody has looked up yet."""
-        account = self.accounts[user]
-        if account.lookup is not None:
-            return False
-        run = account.runs().get(len(account.clears()), [])[: self.rules.threshold]
-        return len(run) == self.rules.threshold and now - run[0].sent < self.rules.horizon
-
-    def looked_up(self, user: str, status: int, *, problem: str | None) -> None:
-        """Note what ``GET /blocked/<user>`` answered."""
-        self.accounts[user].lookup = status
-        if problem:
-            self.problems.append(problem)
-
-    def seen(self) -> dict[int, int]:
-        """How often each status was answered to a login; 0 is no answer."""
-        counts: dict[int, int] = defaultdict(int)
-        for account in self.accounts.values():
-            for attempt in account.attempts:
-                if attempt.status is not None:
-                    counts[attempt.status] += 1
-        return dict(counts)
+STANDSTILL_SECONDS = 10.0  # twice the usual deadline
+SLOWER_TIMES, SLOWER_SECONDS = 3.0, 0.1
+FEWEST = 20  # logins at each end of a run, to compare them
 
 
 @dataclass(frozen=True)
@@ -160,22 +65,27 @@ def complaint(
     return None
 
 
-def judge(ledger: Ledger, must_see: Iterable[int]) -> list[Check]:
-    """Everything that must hold after a run; ``must_see`` are the statuses that it is about."""
+def judge(ledger: Ledger, must_see: Iterable[int], *, steady: bool = False) -> list[Check]:
+    """Everything that must hold after a run.
+
+    ``must_see`` are the statuses that it is about; ``steady`` is whether its load was the same
+    all the time, so that it must not get slower.
+    """
+    ledger.sort()
     rules, accounts = ledger.rules, ledger.accounts
     seen = ledger.seen()
     total = f"{sum(seen.values()):,} answers"
-    refusals = f"{seen.get(BLOCKED, 0) + seen.get(FINAL, 0):,} refusals"
-    lookups = {user: a.lookup for user, a in accounts.items() if a.lookup is not None}
+    refusals = f"{seen[BLOCKED] + seen[FINAL]:,} refusals"
+    lookups = sum(len(account.lookups) for account in accounts.values())
 
     def each(find: Callable[[Account, Rules], Iterator[str]]) -> list[str]:
         return [f"{user}: {what}" for user, a in accounts.items() for what in find(a, rules)]
 
     must = sorted(set(must_see))
-    unseen = [f"no login was answered {status}" for status in must if status not in seen]
+    unseen = [f"nothing was answered {status}" for status in must if not seen[status]]
     if BLOCKED in must and not lookups:
-        unseen.append(f"nobody had {rules.threshold} wrong answers of one account in hand")
-    return [
+        unseen.append("nobody had the proof of a block in hand")
+    checks = [
         Check(
             f"No account revealed more than {rules.threshold} wrong passwords",
             f"{len(accounts):,} accounts",
@@ -185,17 +95,24 @@ def judge(ledger: Ledger, must_see: Iterable[int]) -> list[Check]:
         Check("No right password was called wrong", total, each(_called_wrong)),
         Check("Nobody was refused without cause", refusals, each(_refused_without_cause)),
         Check(
-            f"Whoever had {rules.threshold} wrong answers in hand found the account blocked",
-            f"{len(lookups):,} look-ups",
-            [f"{user}: GET /blocked/{user} said 404" for user, s in lookups.items() if s == 404],
+            "Whoever had the proof of a block in hand found the account listed",
+            f"{lookups:,} look-ups",
+            each(_not_listed),
         ),
-        Check("Every answer was one that is documented", total, _counted(ledger.problems)),
         Check(
-            "The run saw what it is about",
-            ", ".join(str(status) for status in must),
-            unseen,
+            "A new name went to one who asked for it",
+            f"{seen[CREATED] + seen[TAKEN]:,} registrations",
+            each(_given_wrongly),
         ),
+        Check(
+            f"Logins never stood still for {STANDSTILL_SECONDS:g} s",
+            f"{seen[ACCEPTED]:,} logins",
+            list(_standstills(ledger)),
+        ),
+        Check("Every answer was one that is documented", total, _counted(ledger)),
+        Check("The run saw what it is about", ", ".join(map(str, must)), unseen),
     ]
+    return [*checks, _got_slower(ledger)] if steady else checks
 
 
 def _revealed_too_many(account: Account, rules: Rules) -> Iterator[str]:
@@ -245,12 +162,60 @@ def _refused_without_cause(account: Account, rules: Rules) -> Iterator[str]:
             return
 
 
+def _not_listed(account: Account, rules: Rules) -> Iterator[str]:
+    for lookup in account.lookups:
+        if lookup.status == 404 and account.is_blocked(rules, lookup.sent, lookup.answered):
+            yield "GET /blocked/<user> said 404 while it was blocked"
+            return
+
+
+def _given_wrongly(account: Account, rules: Rules) -> Iterator[str]:
+    created = account.registrations.count(CREATED)
+    if created > 1:
+        yield f"{created} registrations of the same name were answered 201"
+    # One that was answered 503 or not at all may have been made.
+    if account.registrations and set(account.registrations) == {TAKEN}:
+        yield "the name was said to be taken, and nobody had it"
+
+
+def _standstills(ledger: Ledger) -> Iterator[str]:
+    accepted = [a.answered for _, a in ledger.ended if a.right and a.status == ACCEPTED]
+    failed = [
+        attempt
+        for account in ledger.accounts.values()
+        if not account.may_be_blocked(ledger.rules)
+        for attempt in account.attempts
+        if attempt.right and attempt.status is not None and attempt.unsure
+    ]
+    for before, after in pairwise(sorted([-inf, *accepted, inf])):
+        missed = [a for a in failed if before < a.answered < after]
+        if missed:
+            start = max(before, min(a.sent for a in missed))
+            seconds = max(a.answered for a in missed) - start
+            if seconds > STANDSTILL_SECONDS:
+                yield f"nobody got in for {seconds:.0f} s, and {len(missed):,} should have"
+
+
+def _got_slower(ledger: Ledger) -> Check:
+    logins = [a for _, a in ledger.ended if a.status == ACCEPTED]
+    fifth = len(logins) // 5
+    first, last = (_typical(part) for part in (logins[:fifth], logins[len(logins) - fifth :]))
+    enough = fifth >= FEWEST
+    slower = enough and last > SLOWER_TIMES * first + SLOWER_SECONDS
+    return Check(
+        "The last fifth of the logins was not much slower than the first",
+        f"p50 {first * 1000:.0f} ms and {last * 1000:.0f} ms" if enough else "too few logins",
+        ["it was"] if slower else [],
+    )
+
+
+def _typical(attempts: list[Attempt]) -> float:
+    return median(a.answered - a.sent for a in attempts) if attempts else 0.0
+
+
 def _span(attempts: list[Attempt]) -> float:
     return max(a.answered for a in attempts) - min(a.sent for a in attempts)
 
 
-def _counted(problems: list[str]) -> list[str]:
-    counts: dict[str, int] = defaultdict(int)
-    for problem in problems:
-        counts[problem] += 1
-    return [f"{problem} ({count:,} times)" for problem, count in counts.items()]
+def _counted(ledger: Ledger) -> list[str]:
+    return [f"{problem} ({count:,} times)" for problem, count in ledger.problems.items()]

@@ -2,61 +2,66 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 from locust.stats import RequestStats
 from rich.console import Console
 from rich.table import Table
 
+from loadtest import _cost
+from loadtest._capacity import Findings
 from loadtest._judge import Check
+from loadtest._ledger import Rules
 
 EXAMPLES = 3
-BUSY = 0.8  # of a core: past this, Locust's one thread delays what it measures
 
 
-@dataclass
-class Cost:
-    """How long a run took, and how much of a core Locust itself used, in this process."""
+@dataclass(frozen=True)
+class Outcome:
+    """All that there is to say about a run, besides Locust's own figures."""
 
-    wall: float
-    cpu: float
-
-    @classmethod
-    def begin(cls) -> Cost:
-        """Start the clocks."""
-        return cls(-time.monotonic(), -time.process_time())
-
-    def end(self) -> None:
-        """Stop the clocks."""
-        self.wall += time.monotonic()
-        self.cpu += time.process_time()
+    rules: Rules
+    seconds: float
+    costs: list[_cost.Cost]
+    checks: list[Check]
+    findings: Findings | None
 
     @property
-    def share(self) -> float:
-        """Of one core, which is all that one Locust process can use."""
-        return self.cpu / self.wall
+    def holds(self) -> bool:
+        """Whether every check does."""
+        return all(check.holds for check in self.checks)
+
+    @property
+    def cost(self) -> str:
+        """What Locust used, in a sentence."""
+        return _cost.sentence(self.costs, self.seconds)
+
+    @property
+    def warning(self) -> str | None:
+        """Where Locust was the limit: what that means, and what to do about it."""
+        return _cost.warning(self.costs)
+
+    def __str__(self) -> str:
+        failed, number = sum(not check.holds for check in self.checks), len(self.checks)
+        return f"FAILED: {failed} of {number} checks" if failed else f"PASSED: all {number} checks"
 
 
-def print_report(stats: RequestStats, cost: Cost, checks: list[Check]) -> None:
+def print_report(stats: RequestStats, outcome: Outcome) -> None:
     """Print the figures, then the verdict."""
     console = Console()
     console.print()
-    console.print(_figures(stats, cost.wall))
-    console.print(f"Locust used {cost.share:.0%} of a core over {cost.wall:.0f} s.")
-    if cost.share > BUSY:
-        console.print(
-            "[bold yellow]Locust was the limit here, so the latencies above include its own. "
-            "Use fewer clients.[/]"
-        )
+    console.print(_figures(stats, outcome.seconds))
+    console.print(outcome.cost)
+    if outcome.warning:
+        console.print(f"[bold yellow]{outcome.warning}[/]")
+    if outcome.findings:
+        console.print()
+        console.print(_steps(outcome.findings))
+        console.print(f"[bold]{outcome.findings}[/]")
     console.print()
-    console.print(_verdict(checks))
-    failed = sum(not check.holds for check in checks)
-    console.print(
-        f"[bold red]FAILED: {failed} of {len(checks)} checks.[/]"
-        if failed
-        else f"[bold green]PASSED: all {len(checks)} checks.[/]"
-    )
+    console.print(f"The system's policy: {outcome.rules}.")
+    console.print(_verdict(outcome.checks))
+    console.print(f"[bold {'green' if outcome.holds else 'red'}]{outcome}[/]")
 
 
 def _figures(stats: RequestStats, seconds: float) -> Table:
@@ -70,6 +75,22 @@ def _figures(stats: RequestStats, seconds: float) -> Table:
             f"{entry.num_requests / seconds:,.1f}",
             *(f"{entry.get_response_time_percentile(p):,.0f}" for p in (0.5, 0.95, 0.99)),
             f"{entry.max_response_time:,.0f}",
+        )
+    return table
+
+
+def _steps(findings: Findings) -> Table:
+    table = Table(title=f"Steps to p99 = {findings.limit_ms:g} ms", title_justify="left")
+    for column in ("clients", "logins/s", "p50 ms", "p99 ms", "not let in", "within"):
+        table.add_column(column, justify="right")
+    for step in findings.steps:
+        table.add_row(
+            str(step.clients),
+            f"{step.logins_per_second:,.1f}",
+            f"{step.p50_ms:,.0f}",
+            f"{step.p99_ms:,.0f}",
+            f"{step.not_let_in:,}",
+            "[green]yes[/]" if step.within_limit else "[red]no[/]",
         )
     return table
 

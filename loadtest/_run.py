@@ -1,42 +1,61 @@
-"""What one run of a load test knows: its settings, its accounts and its ledger."""
+"""What one run of a load test knows: where the system is, its accounts and its ledger."""
 
 from __future__ import annotations
 
 import os
 import secrets
-from math import inf
+from dataclasses import asdict, replace
+from typing import Any
 
 import settings
-from loadtest._judge import Ledger, Rules
+from loadtest._ledger import Ledger, Rules
+from loadtest._system import System
+
+PATIENCE_SECONDS = 30.0  # of a client: longer than any gateway's deadline should be
 
 
 class Run:
-    """The names and the rules of a run.
+    """The name, the rules and the ledger of a run.
 
-    Its processes share the name of the run by ``LOADTEST_RUN``, and so the accounts; runs do not
-    share them, or one would find the other's accounts blocked.
+    Its processes share name and rules, and so the accounts; runs do not share accounts, or one
+    would find the other's blocked.
     """
 
-    def __init__(self) -> None:
-        config = settings.load()
-        self.name = os.environ.setdefault("LOADTEST_RUN", "load" + secrets.token_hex(4))
-        self.login_url = os.environ.get("LOGIN_URL") or _url(config.login_host, config.login_port)
-        self.operator_url = os.environ.get("OPERATOR_URL") or _url(
-            config.operator_host, config.operator_port
-        )
-        # A client waits for longer than the gateway may take, so that a late answer is seen.
-        self.patience_seconds = 2 * config.deadline_seconds + 5
-        self.ledger = Ledger(
-            Rules(
-                config.policy_threshold,
-                config.policy_window_seconds,
-                config.policy_block_seconds or inf,
-            )
-        )
+    def __init__(self, system: System, name: str, rules: Rules) -> None:
+        self.system = system
+        self.name = name
+        self.ledger = Ledger(rules)
+
+    @classmethod
+    def begin(cls, system: System) -> Run:
+        """A new one, by the policy that the system says it has; or CannotStartError."""
+        name = "load" + secrets.token_hex(4)
+        rules = system.rules(f"{name}-probe")
+        if expected := os.environ.get("THRESHOLD"):
+            rules = replace(rules, threshold=int(expected))
+        return cls(system, name, rules)
+
+    @classmethod
+    def join(cls, system: System, ticket: dict[str, Any]) -> Run:
+        """The same one as another process', by what that one gave away."""
+        return cls(system, ticket["name"], Rules(**ticket["rules"]))
+
+    def ticket(self) -> dict[str, Any]:
+        """What another process needs in order to join."""
+        return {"name": self.name, "rules": asdict(self.ledger.rules)}
 
     def accounts(self, kind: str, count: int) -> list[str]:
         """The names of ``count`` accounts for one kind of client."""
         return [f"{self.name}-{kind.lower()}-{number}" for number in range(count)]
+
+
+def where() -> System:
+    """Where LOGIN_URL and OPERATOR_URL say that it is, or the settings."""
+    config = settings.load()
+    return System(
+        os.environ.get("LOGIN_URL") or _url(config.login_host, config.login_port),
+        os.environ.get("OPERATOR_URL") or _url(config.operator_host, config.operator_port),
+    )
 
 
 def password(account: str) -> str:

@@ -1,8 +1,8 @@
-"""A normal morning while somebody guesses at single accounts."""
+"""A normal morning while all kinds of guessing go on at once."""
 
 from __future__ import annotations
 
-from loadtest import morning, one_account
+from loadtest import morning, one_account, spraying, stuffing
 
 # Locust runs every class that it finds in this file, and wants each name only once.
 
@@ -10,13 +10,25 @@ from loadtest import morning, one_account
 class OrdinaryInMix(morning.Ordinary):
     """An ordinary user during an attack on others.
 
-    The harm it simulates: an attack on one account that costs all the others their logins.
+    The harm it simulates: an attack on some accounts that costs all the others their logins.
     """
 
-    weight = 2
+    weight = 12
 
 
 class GuesserInMix(one_account.Guesser):
-    """One of the many clients of that attack."""
+    """One of the many clients that guess at one account."""
+
+    weight = 6
+
+
+class StufferInMix(stuffing.Stuffer):
+    """One of those who work off a stolen list."""
+
+    weight = 1
+
+
+class SprayerInMix(spraying.Sprayer):
+    """One of those who try common passwords everywhere."""
 
     weight = 1

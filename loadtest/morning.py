@@ -8,9 +8,14 @@ from typing import ClassVar
 
 from locust import between, task
 
-from loadtest import _client, _judge
+from loadtest import _client, _ledger
 
 TYPOS = 0.04
+
+
+def zipf(count: int) -> list[float]:
+    """How often the first, the first two, the first three ... of so many users come."""
+    return list(accumulate(1 / rank for rank in range(1, count + 1)))
 
 
 class Ordinary(_client.Client):
@@ -21,9 +26,9 @@ class Ordinary(_client.Client):
     """
 
     count = 50
-    must_see = frozenset({_judge.ACCEPTED})
+    must_see = frozenset({_ledger.ACCEPTED})
     wait_time = between(0.5, 2.5)
-    weights: ClassVar[list[float]] = list(accumulate(1 / rank for rank in range(1, count + 1)))
+    weights: ClassVar[list[float]] = zipf(count)
 
     @task
     def log_in(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from locust import constant, task
 
-from loadtest import _client, _judge
+from loadtest import _client, _ledger
 
 INSISTS = 5  # guesses of a client at an account that it knows to be blocked
 
@@ -18,7 +18,7 @@ class Guesser(_client.Client):
     """
 
     count = 20
-    must_see = frozenset({_judge.WRONG, _judge.BLOCKED})
+    must_see = frozenset({_ledger.WRONG, _ledger.BLOCKED})
     wait_time = constant(0.2)
 
     def on_start(self) -> None:
@@ -29,6 +29,6 @@ class Guesser(_client.Client):
     def guess(self) -> None:
         """Guess once, and go on to the next account when this one gives nothing more."""
         status = self.login(self.accounts[self.number % self.count], right=False)
-        self.refusals += status in (_judge.BLOCKED, _judge.FINAL)
+        self.refusals += status in (_ledger.BLOCKED, _ledger.FINAL)
         if self.refusals > INSISTS:
             self.number, self.refusals = self.number + 1, 0

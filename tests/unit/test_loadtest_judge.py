@@ -7,10 +7,12 @@ from math import inf
 
 import pytest
 
-from loadtest._judge import Ledger, Rules, complaint, judge
+from loadtest._judge import STANDSTILL_SECONDS, complaint, judge
+from loadtest._ledger import Ledger, Rules
 
 RULES = Rules(threshold=5, window_seconds=900.0, block_seconds=1800.0)
-REVEALED, LET_IN, CALLED_WRONG, REFUSED, LISTED, DOCUMENTED, SEEN = range(7)
+REVEALED, LET_IN, CALLED_WRONG, REFUSED, LISTED = range(5)
+NAMES, STOOD_STILL, DOCUMENTED, SEEN, SLOWER = range(5, 10)
 
 
 def a_ledger(*attempts: tuple[bool, int | None, float, float], rules: Rules = RULES) -> Ledger:
@@ -19,7 +21,7 @@ def a_ledger(*attempts: tuple[bool, int | None, float, float], rules: Rules = RU
     for right, status, sent, answered in sorted(attempts, key=lambda a: a[2]):
         attempt = ledger.begin("ana", right=right, now=sent)
         if status is not None:
-            ledger.end(attempt, status, now=answered, problem=None)
+            ledger.end("ana", attempt, status, now=answered)
     return ledger
 
 
@@ -160,7 +162,7 @@ def test_the_fifth_wrong_answer_proves_the_block() -> None:
     ledger = a_ledger(*in_turn(401, 401, 401, 401))
     assert not ledger.must_be_listed("ana", now=50.0)
     attempt = ledger.begin("ana", right=False, now=50.0)
-    ledger.end(attempt, 401, now=51.0, problem=None)
+    ledger.end("ana", attempt, 401, now=51.0)
     assert ledger.must_be_listed("ana", now=51.0)
 
 
@@ -186,15 +188,84 @@ def test_a_block_that_may_be_over_need_not_be_listed() -> None:
 def test_a_blocked_account_that_is_not_listed_is_found(status: int, expected: list[int]) -> None:
     """A 404 is a breach; a documented 503 says nothing."""
     ledger = a_ledger(*in_turn(401, 401, 401, 401, 401))
-    ledger.looked_up("ana", status, problem=None)
+    ledger.looked_up("ana", status, sent=50.0, now=51.0)
     assert broken(ledger) == expected
-    assert not ledger.must_be_listed("ana", now=50.0)
+
+
+def test_a_look_up_before_the_fifth_answer_proves_nothing() -> None:
+    """The fifth must be in hand before it is asked."""
+    ledger = a_ledger(*in_turn(401, 401, 401, 401, 401))
+    ledger.looked_up("ana", 404, sent=40.9, now=60.0)
+    assert broken(ledger) == []
+
+
+def test_a_success_during_the_look_up_leaves_it_without_proof() -> None:
+    """What another process saw may be why the account is not listed."""
+    ledger = a_ledger(*in_turn(401, 401, 401, 401, 401), (True, 503, 50.5, 51.0))
+    ledger.looked_up("ana", 404, sent=50.0, now=51.0)
+    assert broken(ledger) == []
+
+
+@pytest.mark.parametrize(("now", "expected"), [(128.0, [LISTED]), (131.0, [])])
+def test_a_refusal_says_how_long_a_block_must_be_listed(now: float, expected: list[int]) -> None:
+    """Whoever is told to wait for 30 seconds finds the block, for 29 of them at least."""
+    ledger = a_ledger(*in_turn(401, 401, 401, 401), (False, None, 45.0, inf))
+    ledger.end("ana", ledger.begin("ana", right=False, now=100.0), 429, now=101.0, retry_after=30)
+    assert ledger.must_be_listed("ana", now=101.0)
+    assert not ledger.must_be_listed("ana", now=101.0)
+    ledger.looked_up("ana", 404, sent=101.0, now=now)
+    assert broken(ledger) == expected
+
+
+@pytest.mark.parametrize(
+    ("statuses", "expected"),
+    [
+        ([201, 409, 409], []),
+        ([503, 409], []),
+        ([201, 503], []),
+        ([201, 201], [NAMES]),
+        ([409, 409], [NAMES]),
+    ],
+)
+def test_a_new_name_goes_to_one(statuses: list[int], expected: list[int]) -> None:
+    """Two owners are wrong, and a name that is taken by nobody, too."""
+    ledger = a_ledger()
+    for status in statuses:
+        ledger.registered("ana", status)
+    assert broken(ledger) == expected
+
+
+def test_a_time_in_which_nobody_got_in_is_found() -> None:
+    """Overload refuses some, and others get in all the time."""
+    far = STANDSTILL_SECONDS + 5
+    kept = [(True, 200, 0.0, 1.0), (True, 503, 2.0, 5.0), (True, 503, far, far + 1)]
+    assert broken(a_ledger(*kept)) == [STOOD_STILL]
+    between = (True, 200, 2.0, 9.0)
+    assert broken(a_ledger(*kept, between)) == []
+
+
+def test_a_time_in_which_nobody_tried_is_no_standstill() -> None:
+    """Quiet is not overload."""
+    far = STANDSTILL_SECONDS + 5
+    quiet = (True, 200, 0.0, 1.0), (True, 503, 2.0, 3.0), (True, 200, far, far + 1)
+    assert broken(a_ledger(*quiet)) == []
+
+
+def test_logins_that_get_much_slower_are_found() -> None:
+    """Only in a run with a steady load."""
+    attempts = [(True, 200, float(n), n + (0.9 if n > 100 else 0.1)) for n in range(125)]
+    ledger = a_ledger(*attempts)
+    assert broken(ledger) == []
+    assert [n for n, c in enumerate(judge(ledger, (), steady=True)) if not c.holds] == [SLOWER]
+    even = a_ledger(*((True, 200, float(n), n + 0.1) for n in range(125)))
+    assert all(check.holds for check in judge(even, (), steady=True))
 
 
 def test_an_undocumented_answer_is_found() -> None:
     """A complaint about an answer breaks the run."""
     ledger = a_ledger()
-    ledger.end(ledger.begin("ana", right=True, now=0.0), 500, now=1.0, problem="login was 500")
+    attempt = ledger.begin("ana", right=True, now=0.0)
+    ledger.end("ana", attempt, 500, now=1.0, problem="login was 500")
     assert broken(ledger) == [DOCUMENTED]
 
 
@@ -204,7 +275,7 @@ def test_a_run_that_measured_nothing_does_not_hold() -> None:
     assert broken(a_ledger(*in_turn(200)), frozenset({200})) == []
     ledger = a_ledger(*in_turn(401, 401, 401, 401, 401, 429))
     assert broken(ledger, frozenset({401, 429})) == [SEEN]
-    ledger.looked_up("ana", 200, problem=None)
+    ledger.looked_up("ana", 200, sent=70.0, now=71.0)
     assert broken(ledger, frozenset({401, 429})) == []
 
 
@@ -250,7 +321,7 @@ def test_a_right_system_is_never_accused(seed: int) -> None:
         answers.append((a[2], a, 503 if rng.random() < 0.1 else status, failures >= 5))
     blocked_at = min((a[0] for _, a, _, blocked in answers if blocked), default=inf)
     for answered, a, status, _ in sorted(answers):
-        ledger.end(noted[a], status, now=answered, problem=None)
+        ledger.end("ana", noted[a], status, now=answered)
         if ledger.must_be_listed("ana", now=answered):
             assert blocked_at <= answered
     assert broken(ledger) == []

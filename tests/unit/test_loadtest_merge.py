@@ -1,0 +1,106 @@
+"""One ledger out of several processes' ledgers: as one would have been, and never less careful."""
+
+from __future__ import annotations
+
+import random
+from math import inf
+from typing import Any
+
+import msgspec
+import pytest
+
+from loadtest._judge import judge
+from loadtest._ledger import Ledger, Rules
+from loadtest._merge import Clock, Sender, merge
+
+RULES = Rules(threshold=5, window_seconds=900.0, block_seconds=1800.0)
+
+
+def sent(sender: Sender, *, final: bool = False) -> dict[str, Any]:
+    """News as they arrive: through MessagePack."""
+    decoded: dict[str, Any] = msgspec.msgpack.decode(
+        msgspec.msgpack.encode(sender.news(final=final)), strict=False
+    )
+    return decoded
+
+
+def a_login(ledger: Ledger, user: str, status: int, at: float, *, right: bool = False) -> None:
+    """One login that takes a second."""
+    ledger.end(user, ledger.begin(user, right=right, now=at), status, now=at + 1.0)
+
+
+def test_guesses_in_two_processes_are_judged_as_one() -> None:
+    """Three wrong answers here and three there are six, which no process saw."""
+    here, there, all_ = Ledger(RULES), Ledger(RULES), Ledger(RULES)
+    for number in range(3):
+        a_login(here, "ana", 401, 10.0 * number)
+        a_login(there, "ana", 401, 10.0 * number + 5)
+    for ledger in (here, there):
+        assert all(check.holds for check in judge(ledger, ()))
+        merge(all_, sent(Sender(ledger, Clock()), final=True))
+    assert [check.what for check in judge(all_, ()) if not check.holds] == [
+        "No account revealed more than 5 wrong passwords"
+    ]
+
+
+def test_what_another_process_saw_clears_a_suspicion() -> None:
+    """A success in another process comes between, wherever its news stand."""
+    here, there, all_ = Ledger(RULES), Ledger(RULES), Ledger(RULES)
+    for number in range(6):
+        a_login(here, "ana", 401, 10.0 * number)
+    a_login(there, "ana", 200, 25.0, right=True)
+    for ledger in (here, there):
+        merge(all_, sent(Sender(ledger, Clock()), final=True))
+    assert all(check.holds for check in judge(all_, ()))
+
+
+def test_everything_is_told_once_and_the_rest_at_the_end() -> None:
+    """A login under way is told at the end only, as one without an answer."""
+    ledger, all_ = Ledger(RULES), Ledger(RULES)
+    sender = Sender(ledger, Clock())
+    a_login(ledger, "ana", 401, 0.0)
+    ledger.begin("ana", right=False, now=1.0)
+    merge(all_, sent(sender))
+    assert [a.status for a in all_.accounts["ana"].attempts] == [401]
+    a_login(ledger, "bob", 403, 2.0)
+    ledger.looked_up("bob", 404, sent=3.0, now=4.0)
+    ledger.registered("cleo", 201, problem="register was odd")
+    merge(all_, sent(sender))
+    merge(all_, sent(sender, final=True))
+    assert [a.status for a in all_.accounts["ana"].attempts] == [401, None]
+    (bob,) = all_.accounts["bob"].attempts
+    assert (bob.status, bob.sent, bob.answered, bob.until) == (403, 2.0, 3.0, inf)
+    assert all_.accounts["bob"].lookups == ledger.accounts["bob"].lookups
+    assert all_.accounts["cleo"].registrations == [201]
+    assert all_.problems == {"register was odd": 1}
+    assert len(all_.ended) == 2
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_a_clock_never_says_too_late_or_too_early(seed: int) -> None:
+    """Whatever the other clock shows, and however long the questions took."""
+    rng = random.Random(seed)
+    ahead, faster = rng.uniform(-1e6, 1e6), 1 + rng.uniform(-9e-5, 9e-5)
+
+    def masters(time: float) -> float:
+        return time * faster + ahead
+
+    clock = Clock()
+    assert not clock.known
+    for asked in range(20):
+        there = asked + rng.uniform(0, 0.5)
+        clock.learn(asked, masters(there), there + rng.uniform(0, 0.5))
+        assert clock.known
+        for time in (asked - 10.0, float(asked), asked + 500.0):
+            assert clock.earliest(time) <= masters(time) <= clock.latest(time)
+
+
+def test_a_quick_answer_makes_a_clock_more_exact() -> None:
+    """And a slow one later does not make it worse."""
+    clock = Clock()
+    for asked, delay in ((0.0, 2.0), (10.0, 0.01), (20.0, 3.0)):
+        clock.learn(asked, asked + delay / 2, asked + delay)
+    assert clock.latest(20.0) - clock.earliest(20.0) < 0.02
+    assert clock.latest(inf) == inf
+    assert clock.earliest(inf) == inf
+    assert clock.earliest(-inf) == -inf
