@@ -17,6 +17,9 @@ FOREVER = 2**63 - 1
 """The end of a block that only an operator lifts, in the place of milliseconds."""
 
 
+MOST_PARTITIONS = 1024
+"""More partitions than anybody uses."""
+
 VERDICT_PARTITIONS = 16
 """Each gateway process picks one of `verdicts` for its answers; some share and ignore the rest."""
 
@@ -59,23 +62,30 @@ class Request(Message, frozen=True, array_like=True):
     reply_partition: int
 
 
+# What concerns an account says by how many ``partitions`` its sender found the account's one
+# (0: it does not say). It is not decided once there are more (see `workers.layout`).
+
+
 class Attempt(Request, frozen=True, array_like=True, tag="attempt"):
     """Somebody tried to log in; ``right`` is what the check of the password said."""
 
     user: str
     right: bool
+    partitions: int = 0
 
 
 class Registered(Request, frozen=True, array_like=True, tag="registered"):
     """A name has an owner now: what strangers did to it before is forgotten."""
 
     user: str
+    partitions: int = 0
 
 
 class Unblock(Request, frozen=True, array_like=True, tag="unblock"):
     """An operator lifts the block of an account and clears its count."""
 
     user: str
+    partitions: int = 0
 
 
 class SetPolicy(Request, frozen=True, array_like=True, tag="policy"):
@@ -84,7 +94,13 @@ class SetPolicy(Request, frozen=True, array_like=True, tag="policy"):
     policy: Policy
 
 
-AttemptsMessage = Attempt | Registered | Unblock | SetPolicy
+class SetLayout(Request, frozen=True, array_like=True, tag="layout"):
+    """From this record on, nothing is decided whose sender reckoned with fewer partitions."""
+
+    partitions: int
+
+
+AttemptsMessage = Attempt | Registered | Unblock | SetPolicy | SetLayout
 
 
 # ---- topic `verdicts`: the answers, to the reply partition of who asked ----------------
@@ -96,6 +112,8 @@ class Decision(IntEnum):
     ACCEPTED = 0
     REJECTED = 1
     BLOCKED = 2
+    MOVED = 3
+    """Nothing was decided: there are more partitions now than the sender reckoned with."""
 
 
 class Verdict(Message, frozen=True, array_like=True, tag="verdict"):
@@ -133,11 +151,15 @@ class Unblocked(Message, frozen=True, array_like=True, tag="unblocked"):
 
 
 class Heartbeat(Message, frozen=True, array_like=True, tag="heartbeat"):
-    """The owner of a partition lives; all news before ``position`` has been published."""
+    """The owner of a partition lives; all news before ``position`` has been published.
+
+    ``partitions`` are in use, as far as it knows; 0: it does not say.
+    """
 
     partition: int
     epoch: int
     position: Position
+    partitions: int = 0
 
 
 BlocksMessage = Blocked | Unblocked | Heartbeat
@@ -160,7 +182,11 @@ def decode_attempts(value: bytes | None) -> AttemptsMessage:
         raise UndecodableError(f"the id has {len(message.id)} bytes instead of 16")
     if not 0 <= message.reply_partition < VERDICT_PARTITIONS:
         raise UndecodableError(f"there is no reply partition {message.reply_partition}")
-    if not isinstance(message, SetPolicy) and not message.user:
+    if isinstance(message, SetPolicy):
+        return message
+    if not 0 <= message.partitions <= MOST_PARTITIONS:
+        raise UndecodableError(f"there are never {message.partitions} partitions")
+    if not isinstance(message, SetLayout) and not message.user:
         raise UndecodableError("the user is empty")
     return message
 

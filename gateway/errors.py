@@ -103,6 +103,10 @@ class UnavailableError(ApiError):
         super().__init__(sentence, Retry_After="1")
 
 
+class NoPartitionError(UnavailableError):
+    """The topic does not have this partition, as far as this process knows."""
+
+
 class OverloadedError(UnavailableError):
     """More has to be done than can be done in time."""
 

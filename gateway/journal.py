@@ -16,6 +16,17 @@ from gateway.replies import Replies
 from gateway.writer import Writer
 from settings import Settings
 
+MakeRequest = Callable[[bytes, int, int], Request]
+"""Makes a request of its id, the partition for its verdict, and how many partitions are used."""
+
+
+class Place(NamedTuple):
+    """Where an account's requests are to be written."""
+
+    partition: int
+    partitions: int
+    """How many there were when it was chosen."""
+
 
 class _Asker(NamedTuple):
     user: str
@@ -39,10 +50,8 @@ class Journal:
         self._writer.start()
         self._replies.start()
 
-    async def ask(
-        self, user: str, partition: int, seconds: float, request: Callable[[bytes, int], Request]
-    ) -> Verdict:
-        """The log's verdict on a request, which is made from its id and the reply partition.
+    async def ask(self, user: str, place: Place, seconds: float, request: MakeRequest) -> Verdict:
+        """The log's verdict on a request.
 
         Raises UnavailableError where there is none within this time. The log may decide
         all the same, later.
@@ -55,9 +64,9 @@ class Journal:
         started = time.monotonic()
         try:
             self._writer.write(
-                partition,
+                place.partition,
                 user,
-                encode(request(id_, self._reply_partition)),
+                encode(request(id_, self._reply_partition, place.partitions)),
                 self._soon(lambda reason: self._fail(id_, reason)),
             )
             async with asyncio.timeout(seconds):

@@ -59,7 +59,7 @@ class Decided(Struct):
     outcome: str | None
     """right or wrong; null where it was no attempt"""
     verdict: str
-    """accepted, rejected or blocked"""
+    """accepted, rejected or blocked; moved: not decided, because the partitions became more"""
     policy: int
 
 

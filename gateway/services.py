@@ -6,14 +6,20 @@ import asyncio
 import math
 import time
 
-from events.messages import FOREVER
+from events.messages import FOREVER, Decision, Verdict
 from events.topics import partition_of
 from gateway import metrics
 from gateway.admission import Admission
 from gateway.database import Database
-from gateway.errors import BlockedError, BlockedForGoodError, OverloadedError, UnavailableError
+from gateway.errors import (
+    BlockedError,
+    BlockedForGoodError,
+    NoPartitionError,
+    OverloadedError,
+    UnavailableError,
+)
 from gateway.hashing import Hasher
-from gateway.journal import Journal
+from gateway.journal import Journal, MakeRequest, Place
 from gateway.news import News
 from gateway.times import now_ms
 from gateway.view import FRESH, View
@@ -25,7 +31,7 @@ HASH_BY = 0.75
 Else an overload would spend most hashes on answers that come too late [measured: 24 logins a
 second were accepted under ten times the load where the peak was 62]."""
 
-LOOK = 0.05  # seconds between looks for the first heartbeats
+LOOK = 0.05  # seconds between looks for heartbeats that are to come
 
 
 class Services:
@@ -66,14 +72,39 @@ class Services:
         """Close everything; within two seconds or so."""
         await asyncio.gather(self.journal.close(), self.news.close(), self.database.close())
 
-    def living_partition(self, user: str) -> int:
-        """The partition of this account, or UnavailableError where no worker is known to live."""
-        if not self.view.partitions:
+    def living_place(self, user: str) -> Place:
+        """Where this account is decided, or UnavailableError where no worker is known to live."""
+        partitions = self.view.partitions
+        if not partitions:
             raise UnavailableError("This gateway is still loading; try again later")
-        partition = partition_of(user, self.view.partitions)
+        partition = partition_of(user, partitions)
         if not self.view.fresh(partition, time.monotonic()):
             raise UnavailableError("Nobody can decide about this account now; try again later")
-        return partition
+        return Place(partition, partitions)
+
+    async def ask(self, user: str, due: float, request: MakeRequest) -> Verdict:
+        """The log's verdict on a request, or UnavailableError where there is none in time.
+
+        While the partitions become more, it may take several requests until one is decided.
+        """
+        place = self.living_place(user)
+        while True:
+            try:
+                verdict = await self.journal.ask(user, place, left(due), request)
+            except NoPartitionError:
+                await asyncio.sleep(min(LOOK, left(due)))
+                continue
+            if verdict.decision != Decision.MOVED:
+                return verdict
+            place = await self._next_place(user, place, due)
+
+    async def _next_place(self, user: str, former: Place, due: float) -> Place:
+        """Where the account is decided when this gateway has heard of more partitions."""
+        while self.view.partitions <= former.partitions:
+            if time.monotonic() >= due:
+                raise UnavailableError("The partitions are becoming more; try again later")
+            await asyncio.sleep(LOOK)
+        return self.living_place(user)
 
 
 class LoginServices(Services):
@@ -92,14 +123,16 @@ class LoginServices(Services):
         # A registration holds a connection while it waits for its verdict; logins need some, too.
         self.registering = asyncio.Semaphore(max(1, settings.database_connections // 2))
 
-    def refuse_what_is_blocked(self, user: str) -> int:
-        """The account's partition; BlockedError and its like where it is known to be blocked."""
-        partition = self.living_partition(user)
+    def refuse_what_is_blocked(self, user: str) -> None:
+        """Raise BlockedError and its like where it is known to be blocked.
+
+        UnavailableError where nobody knows that.
+        """
+        self.living_place(user)
         now = now_ms()
         until_ms = self.view.blocked_until(user, now)
         if until_ms:
             raise blocked(until_ms, now)
-        return partition
 
     def left_to_begin(self, due: float) -> float:
         """Seconds in which a hash may begin whose answer is due then; OverloadedError if none."""

@@ -6,12 +6,12 @@ seconds and `now_ms` in milliseconds since 1970.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from events.messages import FOREVER, Blocked, BlocksMessage, Heartbeat
+from events.messages import FOREVER, MOST_PARTITIONS, Blocked, BlocksMessage, Heartbeat
 from events.positions import Position
 
 FRESH = 2.0
@@ -55,23 +55,21 @@ class _Partition:
     epoch: int = 0
     floor: Position = _BEGINNING
     heard: float = float("-inf")
+    # What was lifted, until no older news of it can come any more.
+    lifted: deque[tuple[Position, str]] = field(default_factory=deque)
 
 
 class View:
     """The blocks that this process knows of. It is not the truth, but seldom behind it."""
 
     def __init__(self) -> None:
-        self._partitions: list[_Partition] = []
+        self.partitions = 0
+        """How many are in use; 0 before anything was loaded."""
+        # Others than those may become used at any moment, and their news count from then on.
+        self._partitions: defaultdict[int, _Partition] = defaultdict(_Partition)
         self._blocks: dict[str, Block] = {}
-        # What was lifted, until no older news of it can come any more.
-        self._lifted: list[deque[tuple[Position, str]]] = []
         self._tombstones = 0
         self._ends: dict[int, list[str]] = {}  # by the minute in which a block ends
-
-    @property
-    def partitions(self) -> int:
-        """How many there are; 0 before anything was loaded."""
-        return len(self._partitions)
 
     def __len__(self) -> int:
         """How many blocks it knows of."""
@@ -79,17 +77,14 @@ class View:
 
     def load(self, snapshot: Snapshot) -> None:
         """Start anew from a snapshot. Signs of life that were heard before still count."""
-        heard = [partition.heard for partition in self._partitions]
-        self._partitions = [_Partition() for _ in range(snapshot.partitions)]
+        self.partitions = snapshot.partitions
+        before, self._partitions = self._partitions, defaultdict(_Partition)
+        for number, partition in before.items():
+            self._partitions[number].heard = partition.heard
         for number, (epoch, floor) in snapshot.progress.items():
-            if number < snapshot.partitions:
-                self._partitions[number].epoch = epoch
-                self._partitions[number].floor = floor
-        if len(heard) == snapshot.partitions:
-            for partition, at in zip(self._partitions, heard, strict=True):
-                partition.heard = at
+            self._partitions[number].epoch = epoch
+            self._partitions[number].floor = floor
         self._blocks = snapshot.blocks
-        self._lifted = [deque() for _ in range(snapshot.partitions)]
         self._tombstones = 0
         self._ends = {}
         for user, block in self._blocks.items():
@@ -98,7 +93,7 @@ class View:
     def apply(self, news: Iterable[BlocksMessage], now: float) -> None:
         """Take in what was heard at `now`; what is older than what is known changes nothing."""
         for item in news:
-            if not 0 <= item.partition < len(self._partitions):
+            if not self.partitions or not 0 <= item.partition < MOST_PARTITIONS:
                 continue
             if isinstance(item, Heartbeat):
                 self._hear(item, now)
@@ -115,9 +110,8 @@ class View:
 
     def fresh(self, partition: int, now: float) -> bool:
         """Whether this partition's worker is known to live."""
-        return partition < len(self._partitions) and (
-            now - self._partitions[partition].heard <= FRESH
-        )
+        known = self._partitions.get(partition)
+        return known is not None and now - known.heard <= FRESH
 
     def silent(self, now: float) -> list[int]:
         """The partitions that nothing was heard of lately."""
@@ -138,9 +132,9 @@ class View:
         partition.epoch = heartbeat.epoch
         partition.heard = now
         partition.floor = max(partition.floor, heartbeat.position)
-        lifted = self._lifted[heartbeat.partition]
-        while lifted and lifted[0][0] < partition.floor:
-            position, user = lifted.popleft()
+        self.partitions = max(self.partitions, heartbeat.partitions)
+        while partition.lifted and partition.lifted[0][0] < partition.floor:
+            position, user = partition.lifted.popleft()
             if self._blocks.get(user) == (position, 0):
                 del self._blocks[user]
                 self._tombstones -= 1
@@ -156,7 +150,7 @@ class View:
         if block.until_ms:
             self._note_end(user, block.until_ms)
         else:
-            self._lifted[partition].append((block.position, user))
+            self._partitions[partition].lifted.append((block.position, user))
 
     def _note_end(self, user: str, until_ms: int) -> None:
         if until_ms != FOREVER:

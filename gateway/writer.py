@@ -9,7 +9,7 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from events.topics import ATTEMPTS
-from gateway.errors import OverloadedError, UnavailableError
+from gateway.errors import NoPartitionError, OverloadedError, UnavailableError
 from gateway.kafka import client_config
 from gateway.logs import Sparse
 from settings import Settings
@@ -44,7 +44,7 @@ class Writer:
     ) -> None:
         """Write a record; `on_failure` hears, in another thread, why it was not written.
 
-        Raises OverloadedError or UnavailableError where it cannot even be tried.
+        Raises OverloadedError, NoPartitionError or UnavailableError where it cannot even be tried.
         """
 
         def delivered(error: KafkaError | None, message: Message) -> None:
@@ -59,6 +59,8 @@ class Writer:
             raise OverloadedError("Too much waits for Kafka; try again later") from None
         except KafkaException as error:
             self._note(error.args[0])
+            if error.args[0].code() == KafkaError._UNKNOWN_PARTITION:
+                raise NoPartitionError("Nobody can decide about this account yet") from error
             raise UnavailableError("Kafka is not available; try again later") from error
 
     def __len__(self) -> int:
@@ -90,6 +92,8 @@ class Writer:
                 "linger.ms": 0.5,
                 "delivery.timeout.ms": delivery,
                 "queue.buffering.max.messages": QUEUE,
+                # Partitions that were added are used some seconds later.
+                "topic.metadata.refresh.interval.ms": 1_000,
                 "error_cb": self._note,
             }
         )

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
+
+COMMAND_LOCK = 0x72657369
+"""Any number, the same everywhere."""
 
 
 def settle_partitions(connection: psycopg.Connection[Any], partitions: int) -> int:
@@ -15,3 +20,18 @@ def settle_partitions(connection: psycopg.Connection[Any], partitions: int) -> i
     row = connection.execute("SELECT partitions FROM topology").fetchone()
     assert row is not None
     return int(row[0])
+
+
+@contextmanager
+def only_command(connection: psycopg.Connection[Any]) -> Iterator[bool]:
+    """Whether nobody else changes the policy or the partitions, and nobody can meanwhile.
+
+    The lock goes with its connection, so a killed command leaves nothing locked.
+    """
+    row = connection.execute("SELECT pg_try_advisory_lock(%s)", (COMMAND_LOCK,)).fetchone()
+    assert row is not None
+    try:
+        yield bool(row[0])
+    finally:
+        if row[0]:
+            connection.execute("SELECT pg_advisory_unlock(%s)", (COMMAND_LOCK,))

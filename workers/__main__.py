@@ -1,6 +1,6 @@
 """`python -m workers`: supervise this host's partitions, as long as it runs.
 
-`python -m workers policy` and `python -m workers quarantine` are commands for operators.
+`python -m workers policy`, `quarantine` and `resize` are commands for operators.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from processes import parent, stop_signals
 from processes.log import configure
 from processes.metrics import directory, use_slot
 from processes.titles import title
-from workers import policy_command, quarantine_command
+from workers import policy_command, quarantine_command, resize_command
+from workers.growth import Growth, count_partitions
 
 GRACE_SECONDS = 6.0
 """More than the workers' own, so that they are waited for when `make up` died."""
@@ -25,10 +26,13 @@ GRACE_SECONDS = 6.0
 def main() -> int:
     """Carry out the command; the exit code."""
     parser = argparse.ArgumentParser(prog="python -m workers", description=__doc__)
-    commands = parser.add_subparsers(dest="command", metavar="[policy | quarantine]")
+    commands = parser.add_subparsers(dest="command", metavar="[policy | quarantine | resize]")
     policy_command.add_arguments(commands.add_parser("policy", help="show or change the policy"))
     quarantine_command.add_arguments(
         commands.add_parser("quarantine", help="list or replay what could not be decided")
+    )
+    resize_command.add_arguments(
+        commands.add_parser("resize", help="show how many partitions are used, or use more")
     )
     arguments = parser.parse_args()
     try:
@@ -40,12 +44,16 @@ def main() -> int:
         if arguments.command == "quarantine":
             print(quarantine_command.run(config, arguments))
             return 0
+        if arguments.command == "resize":
+            print(resize_command.run(config, arguments))
+            return 0
         config.require_kafka()
         partitions = _partitions(config.require_database())
     except (
         settings.SettingsError,
         policy_command.PolicyCommandError,
         quarantine_command.QuarantineCommandError,
+        resize_command.ResizeCommandError,
     ) as error:
         print(error, file=sys.stderr)
         return 2
@@ -81,9 +89,12 @@ def _run(config: settings.Settings, partitions: int) -> int:
         return 2
     housekeeper = Housekeeper(config.require_database(), config.audit_retention_days)
     housekeeper.start()
+    growth = Growth(config.require_database(), partitions)
+    growth.start()
     parent().watch(GRACE_SECONDS)
     said_ready = False
     while not signals.asked:
+        supervisor.use(growth.partitions)
         supervisor.step()
         parent().beat()
         if supervisor.ready and not said_ready:
@@ -91,6 +102,7 @@ def _run(config: settings.Settings, partitions: int) -> int:
             parent().ready()
             log.info("All workers are ready", partitions=list(supervisor.keeper.states))
     housekeeper.stop()
+    growth.stop()
     supervisor.close()
     status.shutdown()
     return 0
@@ -99,17 +111,17 @@ def _run(config: settings.Settings, partitions: int) -> int:
 def _partitions(database_url: str) -> int:
     try:
         with psycopg.connect(database_url, connect_timeout=5) as database:
-            row = database.execute("SELECT partitions FROM topology").fetchone()
+            partitions = count_partitions(database)
     except psycopg.Error as error:
         raise settings.SettingsError(
             f"DATABASE_URL: the database cannot be used: {str(error).strip()}. "
             "`python -m sql` and `python -m events` prepare it."
         ) from None
-    if row is None:
+    if partitions is None:
         raise settings.SettingsError(
             "The number of partitions is not settled yet; `python -m events` does it."
         )
-    return int(row[0])
+    return partitions
 
 
 if __name__ == "__main__":

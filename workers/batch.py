@@ -13,6 +13,7 @@ from events.messages import (
     Decision,
     Policy,
     Registered,
+    SetLayout,
     SetPolicy,
     Unblock,
     UndecodableError,
@@ -102,10 +103,12 @@ def decide(
     decoded: Sequence[tuple[Record, AttemptsMessage | UndecodableError]],
     states: Mapping[str, LockState],
     policy: Policy | None,
+    layout: int = 0,
 ) -> Batch:
     """Decide these records, which start at ``from_offset``, one after the other.
 
     ``states`` are those of before the batch; an account that is not among them is clean.
+    What is of a smaller layout than the partition's is not decided (see `workers.layout`).
     """
     last = decoded[-1][0]
     batch = Batch(from_offset, last.offset + 1, last, policy)
@@ -121,6 +124,12 @@ def decide(
             batch.audit.append(
                 _audit_row(record, message, Ruling(decision, CLEAN, 0, 0), batch.policy)
             )
+        elif message.partitions < layout:
+            moved = Ruling(Decision.MOVED, CLEAN, 0, 0)
+            batch.audit.append(_audit_row(record, message, moved, batch.policy))
+        elif isinstance(message, SetLayout):
+            entered = Ruling(Decision.ACCEPTED, CLEAN, 0, 0)
+            batch.audit.append(_audit_row(record, message, entered, batch.policy))
         else:
             user = message.user
             current = batch.policy or BEFORE_ANY_POLICY
@@ -143,7 +152,7 @@ def _audit_row(
         offset=record.offset,
         id=message.id,
         kind=str(message.__struct_config__.tag),
-        user="" if isinstance(message, SetPolicy) else message.user,
+        user="" if isinstance(message, SetPolicy | SetLayout) else message.user,
         right=message.right if isinstance(message, Attempt) else None,
         decision=ruling.decision,
         until_ms=ruling.until_ms,

@@ -46,6 +46,8 @@ class Log:
                 "fetch.wait.max.ms": 100,
                 "fetch.error.backoff.ms": 100,
                 "queued.max.messages.kbytes": 16_384,
+                # A partition that was added a moment ago may be this one.
+                "topic.metadata.refresh.interval.ms": 1_000,
             }
         )
         self._connection_lost = False

@@ -37,9 +37,20 @@ NEXT_OFFSET = Gauge(
 )
 GENERATION = Gauge(
     "cerrojo_generation",
-    "How often the log was made anew or lost its tail, and one",
+    "How often the log was made anew, lost its tail, or all partitions became more; and one",
     ["partition"],
     multiprocess_mode="livemostrecent",
+)
+LAYOUT = Gauge(
+    "cerrojo_layout",
+    "How many partitions are used, by what a partition decides",
+    ["partition"],
+    multiprocess_mode="livemostrecent",
+)
+UNUSED = Gauge(
+    "cerrojo_partitions_unused",
+    "Partitions of the topic that this host has and nobody uses",
+    multiprocess_mode="livesum",
 )
 CLOCK_DIFFERENCE = Gauge(
     "cerrojo_clock_difference_seconds",

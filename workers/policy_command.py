@@ -22,6 +22,7 @@ from events.messages import (
 )
 from events.topics import ATTEMPTS, VERDICTS
 from settings import Settings
+from sql.topology import only_command
 
 WAIT_SECONDS = 15.0
 """For the workers' verdicts; longer than a killed host's partitions are without an owner."""
@@ -51,14 +52,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(settings: Settings, arguments: argparse.Namespace) -> str:
     """Carry the command out; what to print."""
-    with psycopg.connect(settings.require_database()) as database:
+    database_url = settings.require_database()
+    with (
+        psycopg.connect(database_url, autocommit=True) as database,
+        only_command(database) as alone,
+    ):
         policies = _policies(database)
-    newest = max(policies.values(), key=lambda policy: policy.version)
-    wanted = _changed(newest, arguments)
-    if wanted == newest and len(set(map(repr, policies.values()))) == 1:
-        return _describe(newest)
-    wanted = msgspec.structs.replace(wanted, version=newest.version + 1)
-    _put_into_logs(settings.require_kafka(), list(policies), wanted)
+        newest = max(policies.values(), key=lambda policy: policy.version)
+        wanted = _changed(newest, arguments)
+        if wanted == newest and len(set(map(repr, policies.values()))) == 1:
+            return _describe(newest)
+        if not alone or _is_growing(database):
+            raise PolicyCommandError(
+                "Somebody changes the policy or the partitions at this moment. Say it again when "
+                "that is done; `python -m workers resize` shows it."
+            )
+        wanted = msgspec.structs.replace(wanted, version=newest.version + 1)
+        _put_into_logs(settings.require_kafka(), list(policies), wanted)
     return f"In force in {len(policies)} partitions. " + _describe(wanted)
 
 
@@ -74,6 +84,12 @@ def _policies(database: psycopg.Connection[Any]) -> dict[int, Policy]:
             "CERROJO_POLICY_... when their workers start; start `python -m workers` first."
         )
     return {number: msgspec.convert(policy, Policy) for number, policy in rows}
+
+
+def _is_growing(database: psycopg.Connection[Any]) -> bool:
+    """Whether there are partitions on the way, which begin with the policy as it is."""
+    row = database.execute("SELECT wanted > partitions FROM topology").fetchone()
+    return row is not None and bool(row[0])
 
 
 def _changed(policy: Policy, arguments: argparse.Namespace) -> Policy:

@@ -11,6 +11,7 @@ from events.messages import (
     Blocked,
     Heartbeat,
     Policy,
+    SetLayout,
     SetPolicy,
     Unblocked,
     Verdict,
@@ -69,15 +70,19 @@ class Publisher:
                 self._produce(BLOCKS, 0, encode(news))
         self._producer.poll(0)
 
-    def heartbeat(self, epoch: int, position: Position) -> None:
-        """Say that the owner lives and that all before this position has been published."""
-        self._produce(BLOCKS, 0, encode(Heartbeat(self.partition, epoch, position)))
+    def heartbeat(self, epoch: int, position: Position, partitions: int) -> None:
+        """Say that the owner lives, what has been published, and how many partitions are used."""
+        self._produce(BLOCKS, 0, encode(Heartbeat(self.partition, epoch, position, partitions)))
         self._producer.poll(0)
 
     def propose_policy(self, policy: Policy) -> None:
         """Put a policy into the partition's log, where it begins to hold if it is newer."""
         message = SetPolicy(new_id(), 0, policy)
         self._produce(ATTEMPTS, self.partition, encode(message))
+
+    def propose_layout(self, layout: int) -> None:
+        """Put a layout into the partition's log, which enters it there (see `workers.layout`)."""
+        self._produce(ATTEMPTS, self.partition, encode(SetLayout(new_id(), 0, layout)))
 
     def wait(self, seconds: float) -> bool:
         """Whether the brokers acknowledged everything within this time.

@@ -39,6 +39,12 @@ class Progress(NamedTuple):
     """Whether the owner before the last one did not finish orderly (see `workers.alone`)."""
     alone_deaths: int = 0
     """How many owners the next record has killed."""
+    layout: int = 0
+    """The partition decides no record of a smaller one (see `workers.layout`)."""
+    used: int = 0
+    """How many partitions were in use when this was read: the layout in force."""
+    to_propose: int = 0
+    """The layout that is to be put into the log now; 0 if none is."""
 
     @property
     def position(self) -> Position:
@@ -186,6 +192,25 @@ class Store:
                 ),
             )
 
+    def enter_layout(self, progress: Progress, layout: int) -> bool:
+        """Decide nothing of a smaller layout any more; False if the partition is not mine.
+
+        All that was decided must have been published.
+        """
+        return self._call(
+            "SELECT enter_layout(%s, %s, %s, %s)",
+            (self.partition, progress.epoch, progress.next_offset, layout),
+        )
+
+    def newest_policy(self) -> Policy | None:
+        """The newest policy of any partition, which one that has none begins with."""
+        with self._connection() as connection:
+            row = connection.execute(
+                "SELECT policy FROM partition_progress WHERE policy IS NOT NULL"
+                " ORDER BY (policy->>'version')::int DESC LIMIT 1"
+            ).fetchone()
+        return None if row is None else msgspec.convert(row[0], Policy)
+
     def decided(self, generation: int, from_offset: int, to_offset: int) -> list[AuditRow]:
         """The decisions of one generation in this range of offsets, in log order."""
         with (
@@ -250,7 +275,8 @@ def _refusals() -> Iterator[None]:
 
 _PROGRESS = (
     "epoch, generation, topic_id, next_offset, batch_offset, last_fingerprint, last_ms, policy,"
-    " suspect, alone_deaths"
+    " suspect, alone_deaths, layout, coalesce((SELECT partitions FROM topology), 0),"
+    " coalesce(layout_to_propose(partition, layout), 0)"
 )
 
 

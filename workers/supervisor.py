@@ -37,6 +37,9 @@ DRAIN_SECONDS = 4.0
 SILENCE_SECONDS = 10.0
 COMMIT_SECONDS = 1.0
 MEMBERS_SECONDS = 0.2
+METADATA_MS = 2_000
+"""How soon the group hears of partitions that were added to the topic."""
+
 POLL_SECONDS = 0.05
 """What a membership change waits at most; the keeper hears a death at once."""
 
@@ -44,7 +47,11 @@ log = structlog.get_logger()
 
 
 class Supervisor:
-    """Keeps a worker for each assigned partition among the first ``partitions`` of the topic."""
+    """Keeps a worker for each assigned partition among the first ``partitions`` of the topic.
+
+    Others that the topic has are not used, and that is said: in the log, in a metric, and by
+    :meth:`not_ready`.
+    """
 
     def __init__(self, settings: Settings, partitions: int) -> None:
         self._spares = Spares()
@@ -53,6 +60,7 @@ class Supervisor:
         self.joined = False
         """Whether the group has given this host its share, be it empty."""
         self._partitions = partitions
+        self._unused: list[int] = []
         self._offsets: dict[int, int] = {}
         self._dirty: set[int] = set()
         self._commit_at = 0.0
@@ -71,6 +79,7 @@ class Supervisor:
                 "heartbeat.interval.ms": 1_000,
                 "enable.auto.commit": False,
                 "auto.offset.reset": "error",
+                "topic.metadata.refresh.interval.ms": METADATA_MS,
             }
         )
         self._consumer.subscribe(
@@ -94,7 +103,26 @@ class Supervisor:
             for name, state in self.keeper.states.items()
             if state.phase != "ready"
         ]
-        return ", ".join(waiting) or "all workers are ready"
+        more = f"; partitions {self._unused} of the topic are not used" if self._unused else ""
+        return (", ".join(waiting) or "all workers are ready") + more
+
+    def use(self, partitions: int) -> None:
+        """So many partitions are to have workers from now on; never fewer than before."""
+        if partitions <= self._partitions:
+            return
+        before, self._partitions = self._partitions, partitions
+        log.info("There are more partitions to decide", before=before, now=partitions)
+        for number in self._assigned():
+            if before <= number < partitions:
+                self.keeper.add(_spec(number))
+        self._note_unused()
+
+    def _assigned(self) -> list[int]:
+        return sorted(p.partition for p in self._consumer.assignment())
+
+    def _note_unused(self) -> None:
+        self._unused = [number for number in self._assigned() if number >= self._partitions]
+        metrics.UNUSED.set(len(self._unused))
 
     def step(self) -> None:
         """One turn: hear the workers, keep the membership, commit what is due."""
@@ -118,6 +146,7 @@ class Supervisor:
             }
             metrics.PROCESSES.labels("ready").set(len(ready))
             metrics.PROCESSES.labels("other").set(len(self.keeper.states) - len(ready))
+            self._note_unused()
             self._replace_stuck(ready, now)
 
     def close(self) -> None:
@@ -184,7 +213,8 @@ class Supervisor:
                         self._fenced.add(number)
             else:
                 log.warning(
-                    "The topic has more partitions than are used; this one stays unused",
+                    "The topic has more partitions than are used; this one stays unused, until "
+                    "`python -m workers resize` says otherwise",
                     partition=number,
                     used=self._partitions,
                 )

@@ -12,12 +12,15 @@ from events.positions import Position
 from workers import metrics
 from workers.alone import DEATHS, is_killer, put_aside, suspects_end
 from workers.batch import Batch, Record, decide, decode, users_of
+from workers.layout import LargerLayoutError, before_larger
 from workers.parts import Keeping, LogReader, Publishing
 from workers.resume import resume
 from workers.store import Progress, UnstorableError
 
 HEARTBEAT_SECONDS = 0.5
 CLOCK_ALARM_SECONDS = 60.0
+WAIT_SECONDS = 0.02
+"""Between two looks whether a layout is in force."""
 
 log = structlog.get_logger()
 
@@ -80,10 +83,11 @@ class Worker:
         self.progress = self._resume(progress, topic_id)
         self._log.seek(self.progress.next_offset)
         if progress.policy is None:
-            self._publisher.propose_policy(self._first_policy)
+            self._publisher.propose_policy(self._store.newest_policy() or self._first_policy)
         self._wait_for_publishing()
         self._suspect(progress)
         metrics.GENERATION.labels(self._labels).set(self.progress.generation)
+        metrics.LAYOUT.labels(self._labels).set(self.progress.layout)
         log.info(
             "Partition is claimed",
             partition=self.partition,
@@ -99,6 +103,8 @@ class Worker:
         assert self.progress is not None
         if self._log.take_connection_lost():
             return False
+        if self.progress.layout > self.progress.used:
+            return self._wait_for_the_layout()
         alone = self.progress.next_offset < self._alone_until
         records = self._log.read(1 if alone else self._batch_size)
         if records and not self._process(records, alone):
@@ -122,7 +128,12 @@ class Worker:
                 return True
             batch = put_aside(self.progress, records[0], str(error))
             applied = self.commit(batch)
+        except LargerLayoutError as larger:
+            self._log.seek(self.progress.next_offset)
+            return self._enter(larger.layout)
         if applied:
+            if batch.to_offset <= records[-1].offset:  # what is behind is of a larger layout
+                self._log.seek(batch.to_offset)
             self._publisher.publish(self.progress.generation, batch.audit)
             metrics.BATCH_SECONDS.observe(time.perf_counter() - started)
             self._measure(batch)
@@ -133,14 +144,19 @@ class Worker:
         records: Sequence[Record],
         computing: Callable[[bool], None] = lambda _: None,
     ) -> Batch:
-        """What follows from these records, by the stored states of their users."""
+        """What follows from these records, by the stored states of their users.
+
+        Of those only that are before any of a larger layout; :class:`LargerLayoutError` if none is.
+        """
         assert self.progress is not None
         computing(True)
         decoded = decode(records)
         computing(False)
-        states = self._store.states(users_of(decoded))
+        layout = self.progress.layout
+        decidable = before_larger(decoded, layout)
+        states = self._store.states(users_of(decidable))
         computing(True)
-        batch = decide(self.progress.next_offset, decoded, states, self.progress.policy)
+        batch = decide(self.progress.next_offset, decidable, states, self.progress.policy, layout)
         computing(False)  # not where an exception passes: it ends the process
         return batch
 
@@ -153,6 +169,35 @@ class Worker:
         self._wait_for_publishing()
         self._store.mark_alone(self.progress)
         return self.decide([record], self._computing)
+
+    def _enter(self, layout: int) -> bool:
+        """Decide nothing of a smaller layout any more; False to claim again."""
+        assert self.progress is not None
+        self._wait_for_publishing()  # its place in the audit is another one afterwards
+        if not self._store.enter_layout(self.progress, layout):
+            self._check_epoch(self._store.progress())
+            return False
+        self.progress = self.progress._replace(layout=layout)
+        log.info("The next records are of another layout", partition=self.partition, layout=layout)
+        return True
+
+    def _wait_for_the_layout(self) -> bool:
+        """Look whether all partitions have entered this one's layout; False to claim again."""
+        assert self.progress is not None
+        stored = self._store.progress()
+        self._check_epoch(stored)
+        if stored is None or stored.epoch < self.progress.epoch:
+            return False
+        if stored.used >= self.progress.layout:
+            self.progress = self.progress._replace(used=stored.used, generation=stored.generation)
+            metrics.GENERATION.labels(self._labels).set(stored.generation)
+            metrics.LAYOUT.labels(self._labels).set(stored.layout)
+            self._heartbeat_at = 0.0  # the gateways wait for it
+        else:
+            time.sleep(WAIT_SECONDS)
+        self._heartbeat()
+        self._alive()
+        return True
 
     def _suspect(self, claimed: Progress) -> None:
         """Note which records to decide alone, as the claim found the partition."""
@@ -236,9 +281,12 @@ class Worker:
         metrics.LAG.labels(self._labels).set(self._log.behind(self.progress.next_offset))
         if self._publisher.wait(0):
             self._published = self.progress.position
-        self._check_epoch(self._store.progress())
+        stored = self._store.progress()
+        self._check_epoch(stored)
+        if stored is not None and stored.to_propose > self.progress.layout:
+            self._publisher.propose_layout(stored.to_propose)
         if self._published is not None:
-            self._publisher.heartbeat(self.progress.epoch, self._published)
+            self._publisher.heartbeat(self.progress.epoch, self._published, self.progress.used)
 
     def _measure(self, batch: Batch) -> None:
         metrics.BATCH_SIZE.observe(batch.to_offset - batch.from_offset)

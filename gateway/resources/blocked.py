@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from urllib.parse import quote
 
 from psycopg import AsyncConnection
@@ -69,11 +70,10 @@ async def lift_block(user: str) -> Response:
     """Lift an account's block and clear its count; through the log, like everything."""
     here = services()
     name = username(user)
-    verdict = await here.journal.ask(
+    verdict = await here.ask(
         name,
-        here.living_partition(name),
-        here.settings.deadline_seconds,
-        lambda id_, reply: Unblock(id_, reply, name),
+        time.monotonic() + here.settings.deadline_seconds,
+        lambda id_, reply, partitions: Unblock(id_, reply, name, partitions),
     )
     if verdict.decision == Decision.REJECTED:
         raise NotFoundError(NOT_BLOCKED)

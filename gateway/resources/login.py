@@ -65,13 +65,12 @@ async def _decide(here: LoginServices, credentials: Credentials, due: float) -> 
         here.refuse_what_is_blocked(user)  # others' guesses may have blocked it
         stored = await _stored_hash(here, user, due)
         async with here.hasher.turns.turn(user, here.left_to_begin(due), gone):
-            partition = here.refuse_what_is_blocked(user)
+            here.refuse_what_is_blocked(user)
             right = await _check(here, stored, credentials)
-        verdict = await here.journal.ask(
+        verdict = await here.ask(
             user,
-            partition,
-            left(due),
-            lambda id_, reply: Attempt(id_, reply, user, right),
+            due,
+            lambda id_, reply, partitions: Attempt(id_, reply, user, right, partitions),
         )
     conclude(verdict, right)
 

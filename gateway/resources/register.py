@@ -48,7 +48,7 @@ async def register() -> Response:
 
 async def _create(here: LoginServices, credentials: Credentials, due: float) -> None:
     user = credentials.user
-    here.living_partition(user)
+    here.living_place(user)
     gone = client_gone()
     async with here.admission.turn(user, here.left_to_begin(due), gone):
         async with here.hasher.turns.turn(user, here.left_to_begin(due), gone):
@@ -60,11 +60,10 @@ async def _create(here: LoginServices, credentials: Credentials, due: float) -> 
             async with connection.transaction():
                 if not await insert_account(connection, user, password_hash):
                     raise TakenError("This user exists already")
-                await here.journal.ask(
+                await here.ask(
                     user,
-                    here.living_partition(user),
-                    left(due - COMMIT_SECONDS),
-                    lambda id_, reply: Registered(id_, reply, user),
+                    due - COMMIT_SECONDS,
+                    lambda id_, reply, partitions: Registered(id_, reply, user, partitions),
                 )
 
         async with here.registering:

@@ -11,24 +11,24 @@ from itertools import pairwise
 
 from tests.acceptance import oracle_answers
 from tests.acceptance.evidence import Audited, Evidence, Locked, Logged
-from tests.acceptance.oracle_replay import Decided, Replay, replay
+from tests.acceptance.oracle_replay import Account, Decided, Replay, Standing, layouts_of, replay
 
 Place = tuple[int, int]
 """Partition and offset on `attempts`."""
-
-GENERATION = 1
-"""The log of a judged run is never made anew."""
 
 
 def differences(evidence: Evidence) -> list[str]:
     """Everything that is not as the log demands; empty where all is right."""
     replays = replay(evidence.attempts)
     decided = {(r.partition, d.record.offset): d for r in replays.values() for d in r.decided}
-    standing = {user: list_ for r in replays.values() for user, list_ in r.standing.items()}
+    standing: dict[str, list[Standing]] = {}
+    accounts: dict[str, Account] = {}
+    for one in replays.values():  # all have the same
+        standing, accounts = one.book.standing, one.book.accounts
     return [
         *_progress(evidence, replays),
         *_audit(evidence, decided),
-        *_states(evidence, replays),
+        *_states(evidence, accounts),
         *_verdicts(evidence, decided),
         *_news(evidence, decided),
         *(_order(evidence) if evidence.exact_times else []),
@@ -63,7 +63,7 @@ def _audit(evidence: Evidence, decided: dict[Place, Decided]) -> list[str]:
     rows: dict[Place, Audited] = {}
     for row in evidence.audit:
         place = (row.partition, row.offset)
-        if place in rows or row.generation != GENERATION:
+        if place in rows:
             found.append(f"{place} was decided twice")
         rows[place] = row
     for place in sorted(rows.keys() | decided.keys()):
@@ -88,11 +88,11 @@ def _of_decision(decided: Decided) -> tuple[object, ...]:
 def _of_audit(row: Audited) -> tuple[object, ...]:
     return (
         *(row.ms, row.id, row.kind, row.user, row.right, row.reply_partition),
-        *(row.decision, row.until_ms, row.change, row.policy_version),
+        *(row.decision, row.until_ms, row.change, row.policy_version, row.generation),
     )
 
 
-def _states(evidence: Evidence, replays: dict[int, Replay]) -> list[str]:
+def _states(evidence: Evidence, accounts: dict[str, Account]) -> list[str]:
     stored = {state.user: state for state in evidence.states}
     right = {
         user: Locked(
@@ -103,11 +103,10 @@ def _states(evidence: Evidence, replays: dict[int, Replay]) -> list[str]:
             account.since,
             account.until,
             account.last,
-            one.partition,
+            account.partition,
             account.offset,
         )
-        for one in replays.values()
-        for user, account in one.accounts.items()
+        for user, account in accounts.items()
     }
     return [
         f"{user} has {stored.get(user, 'nothing')} against it, and should have"
@@ -137,7 +136,7 @@ def _news(evidence: Evidence, decided: dict[Place, Decided]) -> list[str]:
     right: dict[Place, list[object]] = {}
     for (partition, offset), one in decided.items():
         if one.change:
-            news: list[object] = [partition, [GENERATION, offset], one.user]
+            news: list[object] = [partition, [one.generation, offset], one.user]
             right[partition, offset] = (
                 ["blocked", *news, one.until_ms] if one.change > 0 else ["unblocked", *news]
             )
@@ -145,16 +144,17 @@ def _news(evidence: Evidence, decided: dict[Place, Decided]) -> list[str]:
     unsaid: dict[int, set[int]] = defaultdict(set)
     for partition, offset in right:
         unsaid[partition].add(offset)
+    last_generation = 1 + len(layouts_of(evidence.attempts))
     epochs: dict[int, int] = {}
     late: Counter[tuple[int, int]] = Counter()
     for record in evidence.blocks:
         fields = record.fields
         if fields and fields[0] == "heartbeat":
-            _, partition, epoch, (generation, offset) = fields
+            partition, epoch, (generation, offset) = fields[1:4]
             ahead = sorted(place for place in unsaid[partition] if place < offset)
             if ahead:
                 found.append(f"a heartbeat says {partition}/{offset} before the news of {ahead}")
-            if generation != GENERATION or offset > evidence.progress[partition]:
+            if generation > last_generation or offset > evidence.progress[partition]:
                 found.append(f"a heartbeat says {fields[3]} of {partition}, beyond the log")
             # One may have been on its way when its sender was frozen, and gateways ignore it; an
             # owner that is not fenced would go on.

@@ -7,7 +7,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from tests.acceptance.evidence import Answered
-from tests.acceptance.oracle_replay import ACCEPTED, BLOCKED, REJECTED, Decided, Standing
+from tests.acceptance.oracle_replay import (
+    ACCEPTED,
+    BLOCKED,
+    MOVED,
+    REJECTED,
+    Decided,
+    Standing,
+)
 
 EARLY_MS = 5
 """Clocks are read in milliseconds."""
@@ -47,7 +54,7 @@ def differences(
                 " stood"
             )
     for row in decided:
-        if row.kind == "attempt":
+        if row.kind == "attempt" and row.decision != MOVED:  # who asked asks again
             logged[row.user].append(row)
     for user in asked.keys() | logged.keys():
         found += _of_user(user, asked[user], logged[user])
@@ -62,7 +69,7 @@ def untold(answers: Iterable[Answered], decided: Iterable[Decided]) -> list[Deci
             asked[answer.user].append(answer)
     found = []
     for row in decided:
-        if row.kind == "attempt" and row.decision != BLOCKED:
+        if row.kind == "attempt" and row.decision not in (BLOCKED, MOVED):
             explained = [a for a in asked[row.user] if _explains(a, row)]
             if explained:
                 asked[row.user].remove(min(explained, key=lambda answer: answer.ended_ms))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,14 +12,16 @@ import pytest
 from confluent_kafka.admin import AdminClient
 from psycopg.sql import SQL, Identifier
 
-from events.messages import Attempt, encode, new_id
+from events.messages import Attempt, Decision, encode, new_id
 from local.servers import Servers
 from sql.migrate import migrate
 from tests.acceptance.evidence import gather
+from tests.acceptance.growth import Changes
 from tests.acceptance.oracle import differences
 from tests.chaos.database import Database
+from tests.chaos.load import Load
 from tests.chaos.run import run
-from tests.chaos.world import PARTITIONS, keep_for_the_oracle
+from tests.chaos.world import PARTITIONS, World, keep_for_the_oracle
 from tests.integration.owner import REPLIES, Owners, put, records_from, work, wrong
 from tests.kafka import new_topics
 from workers import batch
@@ -191,6 +194,41 @@ def test_the_oracle_notices_real_workers_that_are_wrong(
         assert found == []
     else:
         assert any(says in sentence for sentence in found), found
+
+
+def test_hosts_partitions_and_policy_change_under_load(own_servers: Servers, tmp_path: Path):
+    """No attempt is refused or lost, none is out of order, and what nobody uses is reported."""
+    new_topics(own_servers.kafka_bootstrap_servers, PARTITIONS)
+    with psycopg.connect(own_servers.database_url, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE changes")
+    url = own_servers.url("changes")
+    world = World(tmp_path, own_servers, url, {"CERROJO_DEADLINE_SECONDS": "10"})
+    try:
+        world.start()
+        load = Load(world.login_url, world.operator_url, SEED)
+        changes = Changes(world, load)
+        asyncio.run(_change_all(changes))
+        evidence = gather(world.kafka, url, load.answers, exact=True)
+    finally:
+        world.stop()
+    assert differences(evidence) == []
+    assert {answer.status for answer in load.answers} >= {200, 401, 429}
+    assert set(changes.refused.values()) == {0}, changes.refused
+    assert {row.policy_version for row in evidence.audit if row.kind == "attempt"} == {1, 2}
+    assert {row.partition for row in evidence.audit if row.kind == "attempt"} == set(range(8))
+    assert any(row.decision == Decision.MOVED for row in evidence.audit)
+
+
+async def _change_all(changes: Changes) -> None:
+    await changes.load.start()
+    await changes.a_host_comes()
+    await changes.partitions_are_added_by_hand()
+    await changes.the_policy_changes()
+    await changes.the_partitions_become(6)
+    await changes.a_host_leaves()
+    await changes.the_partitions_become_although_processes_die(8)
+    await changes.answers()
+    await changes.load.stop()
 
 
 def test_a_short_chaos_loses_nothing_and_counts_nothing_twice(own_servers: Servers, tmp_path: Path):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import queue
+import subprocess
 import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import psutil
 import psycopg
@@ -49,13 +52,25 @@ SETTINGS = {
 class World:
     """Everything that runs. A part that is killed is started again when :meth:`release` says so."""
 
-    def __init__(self, folder: Path, servers: Servers) -> None:
-        """Servers that run and have nothing in them yet."""
+    def __init__(
+        self,
+        folder: Path,
+        servers: Servers,
+        database_url: str = "",
+        env: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """Servers that run, and whose topics and database (or this one) have nothing in them yet.
+
+        ``env`` has settings beside the usual ones.
+        """
         self.folder = folder
         self.servers = servers
         self.database = Database(servers)
+        self.database.url = database_url or self.database.url
         self.kafka = servers.kafka_bootstrap_servers
-        self._ports = [ports.choose("127.0.0.1") for _ in range(4)]
+        self._env = env
+        self._ports = [ports.choose("127.0.0.1") for _ in range(2)]
+        self._workers_ports = {part: ports.choose("127.0.0.1") for part in (*HOSTS, GATEWAY)}
         self.login_url = f"http://127.0.0.1:{self._ports[0]}"
         self.operator_url = f"http://127.0.0.1:{self._ports[1]}"
         self._keeper = Keeper()
@@ -69,12 +84,12 @@ class World:
         migrate(self.database.url)
         with psycopg.connect(self.database.url) as connection:
             settle_partitions(connection, PARTITIONS)
-        admin = self._admin()
+        admin = self.admin()
         create_topics(admin, PARTITIONS, replication=len(self.servers.brokers))
         keep_for_the_oracle(admin)
-        self._add(self._spec(GATEWAY, GATEWAY, self._ports[2]))
-        for number, host in enumerate(HOSTS):
-            self._add(self._spec(host, "workers", self._ports[2 + number]))
+        self._add(self._spec(GATEWAY, GATEWAY))
+        for host in HOSTS:
+            self._add(self._spec(host, "workers"))
         self.wait_until_ready(*HOSTS, GATEWAY)
 
     def stop(self) -> None:
@@ -90,6 +105,28 @@ class World:
     def restart(self, name: str) -> None:
         """Let a part finish in order and start it again."""
         self._do(lambda: self._keeper.restart(name))
+
+    def join(self, host: str) -> None:
+        """Let one more host of workers come, and return when it has partitions."""
+        self._workers_ports[host] = ports.choose("127.0.0.1")
+        self._add(self._spec(host, "workers"))
+        self.wait_until_ready(host)
+
+    def leave(self, host: str) -> None:
+        """Let a host finish in order, and return when it is gone."""
+        self._do(lambda: self._keeper.remove(host))
+        self._wait_until(lambda: self.pid(host) is None, f"{host} does not end")
+
+    def workers(self, *words: str) -> subprocess.Popen[str]:
+        """Begin one of the commands of `python -m workers`; what it says comes in one."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "workers", *words],
+            env={**os.environ, **self._settings(GATEWAY)},
+            cwd=PROJECT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
 
     def pid(self, name: str) -> int | None:
         """A part's first process."""
@@ -124,21 +161,33 @@ class World:
 
     def is_ready(self, name: str) -> bool:
         """Whether a part says that all of it works."""
-        port = self._ports[1] if name == GATEWAY else self._ports[2 + HOSTS.index(name)]
-        url = f"http://127.0.0.1:{port}/readyz"
         try:
-            with urllib.request.urlopen(url, timeout=5) as response:
-                return bool(response.status == 200)
+            self.read(name, "readyz")
         except OSError:
             return False
+        return True
+
+    def read(self, name: str, page: str) -> str:
+        """A page of the gateway's operator port or of a host's; ``OSError`` where it is not 200."""
+        port = self._ports[1] if name == GATEWAY else self._workers_ports[name]
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/{page}", timeout=5) as response:
+            return str(response.read().decode())
 
     def wait_until_ready(self, *names: str) -> None:
-        """Return when these say so; both hosts have partitions then."""
-        until = time.monotonic() + READY_SECONDS
+        """Return when these say so; hosts have partitions then."""
         for name in names:
-            while not (self.is_ready(name) and (name == GATEWAY or self.partitions_of(name))):
-                assert time.monotonic() < until, f"{name} is not ready. Logs: {self.folder}"
-                time.sleep(0.05)
+            self._wait_until(
+                lambda name=name: (  # type: ignore[misc]  # mypy wants no default here
+                    self.is_ready(name) and (name == GATEWAY or self.partitions_of(name))
+                ),
+                f"{name} is not ready",
+            )
+
+    def _wait_until(self, so: Callable[[], object], or_else: str) -> None:
+        until = time.monotonic() + READY_SECONDS
+        while not so():
+            assert time.monotonic() < until, f"{or_else}. Logs: {self.folder}"
+            time.sleep(0.05)
 
     def kafka_answers(self) -> bool:
         """Whether the broker says now where a log ends."""
@@ -154,28 +203,33 @@ class World:
 
     def in_sync(self) -> bool:
         """Whether every broker has all that was acknowledged."""
-        admin = self._admin()
+        admin = self.admin()
         try:
             topics = [describe(admin, topic) for topic in (ATTEMPTS, VERDICTS, BLOCKS)]
         except KafkaException:
             return False
         return all(len(p.isr) == len(p.replicas) for t in topics for p in t.partitions)
 
-    def _admin(self) -> AdminClient:
+    def admin(self) -> AdminClient:
+        """What changes topics."""
         return AdminClient({"bootstrap.servers": self.kafka, "log_level": 2})
 
-    def _spec(self, name: str, module: str, workers_port: int) -> ProcessSpec:
+    def _settings(self, name: str) -> dict[str, str]:
+        return {
+            **SETTINGS,
+            **self._env,
+            "KAFKA_BOOTSTRAP_SERVERS": self.kafka,
+            "DATABASE_URL": self.database.url,
+            "CERROJO_LOGIN_PORT": str(self._ports[0]),
+            "CERROJO_OPERATOR_PORT": str(self._ports[1]),
+            "CERROJO_WORKERS_PORT": str(self._workers_ports[name]),
+        }
+
+    def _spec(self, name: str, module: str) -> ProcessSpec:
         return ProcessSpec(
             name=name,
             command=(sys.executable, "-m", module),
-            env={
-                **SETTINGS,
-                "KAFKA_BOOTSTRAP_SERVERS": self.kafka,
-                "DATABASE_URL": self.database.url,
-                "CERROJO_LOGIN_PORT": str(self._ports[0]),
-                "CERROJO_OPERATOR_PORT": str(self._ports[1]),
-                "CERROJO_WORKERS_PORT": str(workers_port),
-            },
+            env=self._settings(name),
             cwd=PROJECT,
             log=self.folder / f"{name.replace(' ', '-')}.log",
             start_timeout=READY_SECONDS,

@@ -44,15 +44,16 @@ class Owners:
         name: str = "me",
         first_policy: Policy = FIRST,
         excused: bool = False,
+        partition: int = PARTITION,
         **options: Any,
     ) -> Worker:
         """An owner that has not claimed anything yet."""
-        store, log = Store(database_url, PARTITION), Log(self._kafka, PARTITION)
-        publisher = Publisher(self._kafka, PARTITION)
+        store, log = Store(database_url, partition), Log(self._kafka, partition)
+        publisher = Publisher(self._kafka, partition)
         store.open()
         store.excused = excused
         self._closes += [publisher.close, log.close, store.close]
-        return Worker(PARTITION, name, log, store, publisher, first_policy, **options)
+        return Worker(partition, name, log, store, publisher, first_policy, **options)
 
     def delete_before(self, offset: int) -> None:
         """Make the partition begin here, as retention does."""
@@ -76,11 +77,11 @@ class Owners:
             close()
 
 
-def put(kafka: str, *values: bytes) -> None:
+def put(kafka: str, *values: bytes, partition: int = PARTITION) -> None:
     """Append these values to the partition, in this order."""
     producer = Producer({"bootstrap.servers": kafka, "enable.idempotence": True})
     for value in values:
-        producer.produce(ATTEMPTS, value, partition=PARTITION)
+        producer.produce(ATTEMPTS, value, partition=partition)
     assert producer.flush(10) == 0
 
 
@@ -116,9 +117,9 @@ def work(worker: Worker, until: int) -> None:
     worker.finish()
 
 
-def wrong(user: str) -> Attempt:
+def wrong(user: str, partitions: int = 0) -> Attempt:
     """A wrong password for this account."""
-    return Attempt(new_id(), REPLIES, user, False)
+    return Attempt(new_id(), REPLIES, user, False, partitions)
 
 
 def records_from(kafka: str, offset: int) -> list[Record]:

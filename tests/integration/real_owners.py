@@ -110,9 +110,9 @@ class RealPublisher(Publisher):
         self._queued = self._queued or bool(decisions)
         super().publish(generation, decisions)
 
-    def heartbeat(self, epoch: int, position: Position) -> None:
+    def heartbeat(self, epoch: int, position: Position, partitions: int) -> None:
         self._queued = True
-        super().heartbeat(epoch, position)
+        super().heartbeat(epoch, position, partitions)
 
     def propose_policy(self, policy: Policy) -> None:
         self._queued = True

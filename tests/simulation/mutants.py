@@ -137,7 +137,7 @@ MUTANTS: dict[str, NewWorker] = {
         (
             "next_offset=batch.to_offset, policy=batch.policy)\n",
             "next_offset=batch.to_offset, policy=batch.policy)\n"
-            "        self._publisher.heartbeat(self.progress.epoch, self.progress.position)\n",
+            "        self._publisher.heartbeat(self.progress.epoch, self.progress.position, 0)\n",
         )
     ),
     "does not raise the generation": changed(

@@ -50,12 +50,15 @@ class Publisher:
         self.verdicts += [(row.id, row.decision.name, row.until_ms) for row in decisions]
         self.queue.extend(news_of(generation, decisions))
 
-    def heartbeat(self, epoch: int, position: Position) -> None:
+    def heartbeat(self, epoch: int, position: Position, partitions: int) -> None:
         self.queue.append(heartbeat(epoch, position))
 
     def propose_policy(self, policy: Policy) -> None:
         self._owner.proposals += 1
         self.queue.append(proposal(policy, self._owner.number * 100 + self._owner.proposals))
+
+    def propose_layout(self, layout: int) -> None:
+        raise NotImplementedError("the simulated world has one partition")
 
     def wait(self, seconds: float) -> bool:
         if not self.queue and not self.verdicts:
@@ -115,6 +118,12 @@ class Store:
 
     def apply(self, progress: Progress, batch: Batch) -> bool:
         return self._call("apply", lambda: self._world.apply(self._owner.name, progress, batch))
+
+    def enter_layout(self, progress: Progress, layout: int) -> bool:
+        raise NotImplementedError("the simulated world has one partition")
+
+    def newest_policy(self) -> Policy | None:
+        return None
 
     def decided(self, generation: int, from_offset: int, to_offset: int) -> list[AuditRow]:
         return self._call(

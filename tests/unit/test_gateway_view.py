@@ -153,9 +153,20 @@ def test_ended_blocks_are_forgotten() -> None:
     assert set(made._blocks) == {"cem"}
 
 
-def test_news_of_unknown_partitions_are_ignored() -> None:
-    """A topic that was given more partitions by hand does not disturb."""
-    made = view(Blocked(2, at(1), "ana", LATER_MS), Heartbeat(-1, 1, at(1)))
+def test_partitions_become_more_by_a_heartbeat_that_says_so() -> None:
+    """What the new ones said before that is known then, and they live."""
+    made = view(heartbeat(1, partition=2), Blocked(2, at(1, generation=2), "ana", LATER_MS))
+    assert made.partitions == 2
+    assert made.silent(0.0) == [0, 1]
+    made.apply([Heartbeat(0, 1, at(1), 3), Heartbeat(1, 1, at(1), 2)], 0.0)
+    assert made.partitions == 3
+    assert made.silent(0.0) == []
+    assert knows(made)
+
+
+def test_news_of_partitions_that_cannot_be_are_ignored() -> None:
+    """Whatever somebody writes to the topic, the view goes on."""
+    made = view(Heartbeat(-1, 1, at(1)), Blocked(1024, at(1), "ana", LATER_MS))
     assert not knows(made)
     assert made.silent(0.0) == [0, 1]
 

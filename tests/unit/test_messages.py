@@ -15,6 +15,7 @@ from events.messages import (
     Message,
     Policy,
     Registered,
+    SetLayout,
     SetPolicy,
     Unblock,
     Unblocked,
@@ -36,6 +37,8 @@ ID = bytes(range(16))
         Registered(ID, 0, "añá"),
         Unblock(ID, 15, "ana"),
         SetPolicy(ID, 0, Policy(version=4, threshold=9)),
+        Attempt(ID, 3, "ana", True, 8),
+        SetLayout(ID, 0, 8),
     ],
 )
 def test_what_is_put_into_the_log_comes_out_of_it(message):
@@ -67,6 +70,8 @@ def test_the_news_comes_out_as_it_went_in(message):
         (encode(Attempt(ID, 3, "", True)), "user is empty"),
         (encode(Attempt(ID, 16, "ana", True)), "no reply partition 16"),
         (encode(Attempt(ID, -1, "ana", True)), "no reply partition -1"),
+        (encode(Attempt(ID, 0, "ana", True, -1)), "never -1 partitions"),
+        (encode(SetLayout(ID, 0, 1_025)), "never 1025 partitions"),
         (encode(Unblocked(1, Position(2, 3), "ana")), "unblocked"),
     ],
 )

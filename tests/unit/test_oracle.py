@@ -17,6 +17,7 @@ from events.messages import (
     Heartbeat,
     Policy,
     Registered,
+    SetLayout,
     SetPolicy,
     Unblock,
     Unblocked,
@@ -26,6 +27,7 @@ from events.messages import (
 from events.positions import Position
 from tests.acceptance.evidence import Answered, Audited, Evidence, Locked, Logged, logged
 from tests.acceptance.oracle import differences
+from tests.acceptance.oracle_replay import replay
 from workers.batch import AuditRow, Batch, Record, decide, decode
 from workers.policy import CLEAN, LockState
 
@@ -180,6 +182,39 @@ def test_it_agrees_with_the_workers_about_any_log(steps: list[tuple[int, str, st
         now += pause
         events.append((now, what, user))
     assert differences(System(log_of(*events), size).evidence) == []
+
+
+def test_it_follows_accounts_to_their_new_partitions():
+    """All of the small layout comes before any of the large one; what is late is not decided."""
+    logs: dict[int, list[AttemptsMessage]] = {
+        0: [
+            SetPolicy(id_of(0), 0, POLICY),
+            Attempt(id_of(1), 0, "anna", False, 1),
+            Attempt(id_of(2), 0, "anna", False, 1),
+            SetLayout(id_of(3), 0, 2),
+            Attempt(id_of(4), 0, "anna", True, 1),
+        ],
+        1: [
+            SetPolicy(id_of(5), 0, POLICY),
+            SetLayout(id_of(6), 0, 2),
+            Attempt(id_of(7), 0, "anna", False, 2),
+            Attempt(id_of(8), 0, "anna", True, 2),
+        ],
+    }
+    replays = replay(
+        [
+            logged(partition, offset, START + offset, encode(message))
+            for partition, log in reversed(logs.items())
+            for offset, message in enumerate(log)
+        ]
+    )
+    accepted, rejected, blocked, moved = Decision
+    decisions = {p: [(d.decision, d.generation) for d in r.decided] for p, r in replays.items()}
+    assert decisions == {
+        0: [(accepted, 1), (rejected, 1), (rejected, 1), (accepted, 2), (moved, 2)],
+        1: [(accepted, 1), (accepted, 2), (rejected, 2), (blocked, 2)],
+    }
+    assert replays[0].book.accounts["anna"].partition == 1
 
 
 def skip_a_row(system: System) -> None:
