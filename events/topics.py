@@ -128,6 +128,9 @@ def create_topics(
 
 def describe(admin: AdminClient, topic: str, seconds: float = TIMEOUT) -> TopicDescription:
     """The topic as the brokers know it: its id and partitions. Raises ``KafkaException``."""
+    # The question goes to the broker that the last answer about the cluster called its controller,
+    # and waits for that one even when it is dead. So there has to be a new answer first.
+    admin.list_topics(topic, timeout=seconds)
     found = admin.describe_topics(TopicCollection([topic]), request_timeout=seconds)
     description: TopicDescription = found[topic].result()
     return description
