@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help up venv test check chaos loadtest clean
+.PHONY: help up venv test check chaos bench loadtest clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /make \1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r what why; \
@@ -29,6 +29,9 @@ check: $(READY)  ## the same without the tests
 
 chaos: $(READY)  ## kill and freeze everything under load, and judge; CERROJO_CHAOS_SEED=... repeats
 	@exec $(BIN)/python -m tests.chaos
+
+bench: $(READY)  ## how fast, beside the limits; ROWS=P1,P5 and SIZE=small, usual or full choose
+	@exec $(BIN)/python -m bench $(if $(ROWS),--rows $(ROWS)) $(if $(SIZE),--size $(SIZE))
 
 loadtest: $(READY)  ## load what is up; SCENARIO=..., USERS=..., TIME=... choose what and how much
 	@exec $(BIN)/python -m loadtest

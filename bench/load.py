@@ -12,13 +12,22 @@ from typing import NamedTuple, cast
 
 CLOSED = 0  # the status of a request whose connection broke
 
+OnAnswer = Callable[[int, bytes], None]
+
 
 class Sample(NamedTuple):
     """One answer."""
 
     status: int
     seconds: float
-    retry_after: bool
+    at: float
+    """When it came, on the monotonic clock."""
+    head: bytes
+
+    @property
+    def retry_after(self) -> bool:
+        """Whether it says when to come again."""
+        return b"retry-after:" in self.head.lower()
 
 
 class Samples(list[Sample]):
@@ -32,10 +41,19 @@ class Samples(list[Sample]):
         """Those with this status."""
         return Samples(sample for sample in self if sample.status == status)
 
+    def within(self, start: float, end: float) -> Samples:
+        """Those that came in this time."""
+        return Samples(sample for sample in self if start <= sample.at < end)
+
     def percentile(self, share: float) -> float:
         """Seconds that this share of the answers took at most; not a number if there are none."""
-        ordered = sorted(sample.seconds for sample in self)
-        return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else math.nan
+        return percentile([sample.seconds for sample in self], share)
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """What this share of the values is at most; not a number if there are none."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else math.nan
 
 
 def post(path: str, user: str, password: str) -> bytes:
@@ -48,10 +66,15 @@ def post(path: str, user: str, password: str) -> bytes:
     return head.encode() + body
 
 
+def get(path: str) -> bytes:
+    """A request, as its bytes."""
+    return f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+
+
 class _Connection(asyncio.Protocol):
     def __init__(self) -> None:
         self._received = b""
-        self._answer: asyncio.Future[tuple[int, bool]] | None = None
+        self._on_answer: OnAnswer | None = None
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -61,31 +84,61 @@ class _Connection(asyncio.Protocol):
     def usable(self) -> bool:
         return self._transport is not None and not self._transport.is_closing()
 
-    def ask(self, request: bytes) -> asyncio.Future[tuple[int, bool]]:
+    def ask(self, request: bytes, on_answer: OnAnswer) -> None:
+        """`on_answer` hears the status, or CLOSED, and the head of the answer."""
         assert self._transport
-        self._answer = asyncio.get_running_loop().create_future()
+        self._on_answer = on_answer
         self._transport.write(request)
-        return self._answer
 
     def data_received(self, data: bytes) -> None:
-        self._received += data
-        head, found, body = self._received.partition(b"\r\n\r\n")
-        head = head.lower()
-        _, _, length = head.partition(b"content-length:")
+        if self._received:
+            data = self._received + data
+        head, found, body = data.partition(b"\r\n\r\n")
+        _, _, length = head.lower().partition(b"content-length:")
         if found and len(body) >= int(length.split(b"\r\n", 1)[0]):
             self._received = b""
-            self._settle(int(head[9:12]), b"retry-after:" in head)
+            self._settle(int(head[9:12]), head)
+        else:
+            self._received = data
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._settle(CLOSED, False)
+        self._settle(CLOSED, b"")
 
     def close(self) -> None:
         if self._transport:
             self._transport.close()
 
-    def _settle(self, status: int, retry_after: bool) -> None:
-        if self._answer and not self._answer.done():
-            self._answer.set_result((status, retry_after))
+    def _settle(self, status: int, head: bytes) -> None:
+        on_answer, self._on_answer = self._on_answer, None
+        if on_answer:
+            on_answer(status, head)
+
+
+class _Client:
+    """Asks again as soon as it is answered, on one connection, until it is time or it breaks."""
+
+    def __init__(
+        self, connection: _Connection, until: float, next_: Callable[[], bytes], samples: Samples
+    ) -> None:
+        self._connection = connection
+        self._until = until
+        self._next = next_
+        self._samples = samples
+        self._end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def run(self) -> None:
+        self._started = time.monotonic()
+        self._connection.ask(self._next(), self._answered)
+        await self._end
+
+    def _answered(self, status: int, head: bytes) -> None:
+        now = time.monotonic()
+        self._samples.append(Sample(status, now - self._started, now, head))
+        if status == CLOSED or now >= self._until:
+            self._end.set_result(None)
+        else:
+            self._started = now
+            self._connection.ask(self._next(), self._answered)
 
 
 class Load:
@@ -105,7 +158,13 @@ class Load:
 
         async def client() -> None:
             while time.monotonic() < until:
-                await self._ask(next_(), samples)
+                try:
+                    connection = await self._connection()
+                except OSError:
+                    samples.append(Sample(CLOSED, 0.0, time.monotonic(), b""))
+                    continue
+                await _Client(connection, until, next_, samples).run()
+                self._keep(connection)
 
         await asyncio.gather(*(client() for _ in range(clients)))
         return samples
@@ -115,12 +174,13 @@ class Load:
         samples = Samples()
         start = time.monotonic()
         sent = 0
-        tasks: set[asyncio.Task[None]] = set()
+        tasks: set[asyncio.Task[Sample]] = set()
         while (now := time.monotonic() - start) < seconds:
             for _ in range(math.ceil(rate * now) - sent):
-                task = asyncio.ensure_future(self._ask(next_(), samples))
+                task = asyncio.ensure_future(self.ask(next_()))
                 tasks.add(task)
                 task.add_done_callback(tasks.discard)
+                task.add_done_callback(lambda done: samples.append(done.result()))
                 sent += 1
             await asyncio.sleep(0.005)
         if tasks:
@@ -134,10 +194,24 @@ class Load:
 
         async def client() -> None:
             for request in left:
-                await self._ask(request, samples)
+                samples.append(await self.ask(request))
 
         await asyncio.gather(*(client() for _ in range(at_once)))
         return samples
+
+    async def ask(self, request: bytes) -> Sample:
+        """One request."""
+        started = time.monotonic()
+        answer: asyncio.Future[tuple[int, bytes]] = asyncio.get_running_loop().create_future()
+        try:
+            connection = await self._connection()
+            connection.ask(request, lambda status, head: answer.set_result((status, head)))
+            status, head = await answer
+            self._keep(connection)
+        except OSError:
+            status, head = CLOSED, b""
+        now = time.monotonic()
+        return Sample(status, now - started, now, head)
 
     def close(self) -> None:
         """Close the connections that nobody uses."""
@@ -145,20 +219,15 @@ class Load:
             connection.close()
         self._idle.clear()
 
-    async def _ask(self, request: bytes, samples: Samples) -> None:
-        started = time.monotonic()
-        try:
-            while self._idle and not self._idle[-1].usable:  # idle for too long
-                self._idle.pop()
-            connection = self._idle.pop() if self._idle else await self._connect()
-            status, retry_after = await connection.ask(request)
-        except OSError:
-            status, retry_after = CLOSED, False
-        if status != CLOSED:
-            self._idle.append(connection)
-        samples.append(Sample(status, time.monotonic() - started, retry_after))
-
-    async def _connect(self) -> _Connection:
+    async def _connection(self) -> _Connection:
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.usable:  # else it was idle for too long
+                return connection
         loop = asyncio.get_running_loop()
         _, connection = await loop.create_connection(_Connection, self._host, self._port)
         return connection
+
+    def _keep(self, connection: _Connection) -> None:
+        if connection.usable:
+            self._idle.append(connection)

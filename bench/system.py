@@ -14,27 +14,45 @@ from pathlib import Path
 
 import psutil
 
+from bench.errors import BenchError
 from local import ports
 from local.postgres import Postgres
 
 PROJECT = Path(__file__).parents[1]
+CACHE = PROJECT / ".cerrojo" / "cache"
 HOST = "127.0.0.1"
 START_SECONDS = 120.0
 STOP_SECONDS = 30.0
+
+CHEAPEST = {"CERROJO_ARGON2_MEMORY_KIB": "8", "CERROJO_ARGON2_TIME_COST": "1"}
+"""argon2's cheapest profile, for the time that everything else takes."""
 
 
 class Up:
     """A running system."""
 
-    def __init__(self, process: subprocess.Popen[bytes], login_port: int, data_dir: Path) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], data_dir: Path, env: Mapping[str, str]
+    ) -> None:
+        """`env` is what it runs with."""
         self.process = process
-        self.login_port = login_port
+        self.login_port = int(env["CERROJO_LOGIN_PORT"])
+        self.operator_port = int(env["CERROJO_OPERATOR_PORT"])
         self.database_url = Postgres(data_dir).database_url
+        self.env = {
+            **env,
+            "DATABASE_URL": self.database_url,
+            "KAFKA_BOOTSTRAP_SERVERS": f"{HOST}:{env['CERROJO_KAFKA_PORT']}",
+        }
+        """For a further process of it."""
+
+    def family(self) -> list[psutil.Process]:
+        """All its processes, servers and all."""
+        return list(psutil.Process(self.process.pid).children(recursive=True))
 
     def processes(self, title: str) -> list[psutil.Process]:
         """Those whose title begins so, as in "gateway login"."""
-        family = psutil.Process(self.process.pid).children(recursive=True)
-        return [p for p in family if " ".join(p.cmdline()).startswith(f"cerrojo: {title}")]
+        return [p for p in self.family() if " ".join(p.cmdline()).startswith(f"cerrojo: {title}")]
 
     def memory(self, title: str) -> int:
         """Resident bytes of these processes together."""
@@ -42,23 +60,24 @@ class Up:
 
     def cpu(self) -> float:
         """Seconds of CPU that all its processes have used."""
-        family = psutil.Process(self.process.pid).children(recursive=True)
-        return sum(sum(process.cpu_times()[:2]) for process in family)
+        return sum(sum(process.cpu_times()[:2]) for process in self.family())
 
 
 @contextmanager
-def up(env: Mapping[str, str]) -> Iterator[Up]:
-    """Start it on new data and free ports, and stop it at the end."""
-    login, operator, workers = (ports.choose(HOST) for _ in range(3))
+def up(env: Mapping[str, str], data_dir: Path | None = None) -> Iterator[Up]:
+    """Start it on free ports, and stop it at the end; on new data, if not on these."""
+    login, operator, workers, kafka = (ports.choose(HOST) for _ in range(4))
     with tempfile.TemporaryDirectory(prefix="bench") as folder:
+        data_dir = data_dir or Path(folder, "data")
         log = Path(folder, "up.log")
         environment = {
-            "CERROJO_CACHE_DIR": str(PROJECT / ".cerrojo" / "cache"),
+            "CERROJO_CACHE_DIR": str(CACHE),
             **os.environ,
-            "CERROJO_DATA_DIR": str(Path(folder, "data")),
+            "CERROJO_DATA_DIR": str(data_dir),
             "CERROJO_LOGIN_PORT": str(login),
             "CERROJO_OPERATOR_PORT": str(operator),
             "CERROJO_WORKERS_PORT": str(workers),
+            "CERROJO_KAFKA_PORT": str(kafka),
             **env,
         }
         with log.open("wb") as output:
@@ -72,24 +91,24 @@ def up(env: Mapping[str, str]) -> Iterator[Up]:
                 start_new_session=True,
             )
         try:
-            _wait(process, operator, log)
-            yield Up(process, login, Path(folder, "data"))
+            _wait(process, (operator, workers), log)
+            yield Up(process, data_dir, environment)
         finally:
             process.terminate()
             process.wait(STOP_SECONDS)
 
 
-def _wait(process: subprocess.Popen[bytes], operator: int, log: Path) -> None:
+def _wait(process: subprocess.Popen[bytes], ports_: tuple[int, ...], log: Path) -> None:
     due = time.monotonic() + START_SECONDS
-    while not _ready(operator):
+    while not all(_ready(port) for port in ports_):
         if process.poll() is not None or time.monotonic() > due:
-            raise SystemExit(f"The system did not come up:\n{log.read_text()}")
-        time.sleep(0.2)
+            raise BenchError(f"The system did not come up:\n{log.read_text()}")
+        time.sleep(0.1)
 
 
-def _ready(operator: int) -> bool:
+def _ready(port: int) -> bool:
     try:
-        with urllib.request.urlopen(f"http://{HOST}:{operator}/readyz", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://{HOST}:{port}/readyz", timeout=5) as answer:
             return bool(answer.status == 200)
     except OSError:
         return False

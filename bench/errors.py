@@ -1,0 +1,7 @@
+"""What goes wrong in `bench`."""
+
+from __future__ import annotations
+
+
+class BenchError(Exception):
+    """A row cannot be measured; the message is a sentence that says why."""
