@@ -6,18 +6,12 @@ import asyncio
 import math
 import time
 
-from events.messages import FOREVER, Decision, Verdict
-from events.topics import partition_of
+from events.messages import FOREVER, Verdict
 from gateway import metrics
 from gateway.admission import Admission
+from gateway.asking import LOOK, ask_until_decided, left, living_place
 from gateway.database import Database
-from gateway.errors import (
-    BlockedError,
-    BlockedForGoodError,
-    NoPartitionError,
-    OverloadedError,
-    UnavailableError,
-)
+from gateway.errors import BlockedError, BlockedForGoodError
 from gateway.hashing import Hasher
 from gateway.journal import Journal, MakeRequest, Place
 from gateway.news import News
@@ -30,8 +24,6 @@ HASH_BY = 0.75
 
 Else an overload would spend most hashes on answers that come too late [measured: 24 logins a
 second were accepted under ten times the load where the peak was 62]."""
-
-LOOK = 0.05  # seconds between looks for heartbeats that are to come
 
 
 class Services:
@@ -74,37 +66,11 @@ class Services:
 
     def living_place(self, user: str) -> Place:
         """Where this account is decided, or UnavailableError where no worker is known to live."""
-        partitions = self.view.partitions
-        if not partitions:
-            raise UnavailableError("This gateway is still loading; try again later")
-        partition = partition_of(user, partitions)
-        if not self.view.fresh(partition, time.monotonic()):
-            raise UnavailableError("Nobody can decide about this account now; try again later")
-        return Place(partition, partitions)
+        return living_place(self.view, user)
 
     async def ask(self, user: str, due: float, request: MakeRequest) -> Verdict:
-        """The log's verdict on a request, or UnavailableError where there is none in time.
-
-        While the partitions become more, it may take several requests until one is decided.
-        """
-        place = self.living_place(user)
-        while True:
-            try:
-                verdict = await self.journal.ask(user, place, left(due), request)
-            except NoPartitionError:
-                await asyncio.sleep(min(LOOK, left(due)))
-                continue
-            if verdict.decision != Decision.MOVED:
-                return verdict
-            place = await self._next_place(user, place, due)
-
-    async def _next_place(self, user: str, former: Place, due: float) -> Place:
-        """Where the account is decided when this gateway has heard of more partitions."""
-        while self.view.partitions <= former.partitions:
-            if time.monotonic() >= due:
-                raise UnavailableError("The partitions are becoming more; try again later")
-            await asyncio.sleep(LOOK)
-        return self.living_place(user)
+        """The log's verdict on a request, or UnavailableError where there is none by then."""
+        return await ask_until_decided(self.view, self.journal, user, due, request)
 
 
 class LoginServices(Services):
@@ -155,14 +121,6 @@ class LoginServices(Services):
         """Close everything."""
         self.hasher.close()
         await super().close()
-
-
-def left(due: float) -> float:
-    """Seconds until `due` on the monotonic clock; OverloadedError where it is past."""
-    seconds = due - time.monotonic()
-    if seconds <= 0:
-        raise OverloadedError("It took too long; try again later")
-    return seconds
 
 
 def blocked(until_ms: int, now: int) -> BlockedError | BlockedForGoodError:

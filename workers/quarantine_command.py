@@ -1,4 +1,7 @@
-"""`python -m workers quarantine`: list what could not be decided, or put it into the log again."""
+"""`python -m workers quarantine`: list what could not be decided, or put it into the log again.
+
+A request from before a resize stays undecided: its account may be in another partition now.
+"""
 
 from __future__ import annotations
 

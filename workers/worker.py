@@ -178,6 +178,7 @@ class Worker:
             self._check_epoch(self._store.progress())
             return False
         self.progress = self.progress._replace(layout=layout)
+        metrics.LAYOUT.labels(self._labels).set(layout)
         log.info("The next records are of another layout", partition=self.partition, layout=layout)
         return True
 
@@ -191,7 +192,6 @@ class Worker:
         if stored.used >= self.progress.layout:
             self.progress = self.progress._replace(used=stored.used, generation=stored.generation)
             metrics.GENERATION.labels(self._labels).set(stored.generation)
-            metrics.LAYOUT.labels(self._labels).set(stored.layout)
             self._heartbeat_at = 0.0  # the gateways wait for it
         else:
             time.sleep(WAIT_SECONDS)

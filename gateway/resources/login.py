@@ -14,11 +14,12 @@ from events.messages import Attempt, Decision, Verdict
 from gateway import answers, metrics
 from gateway.accounts import select_password_hash
 from gateway.app import client_gone, services
+from gateway.asking import left
 from gateway.credentials import Credentials, read_credentials
 from gateway.errors import ApiError, UnavailableError, WrongPasswordError
 from gateway.hashing import BadHashError
 from gateway.schemas import BODY_ERRORS, Success, answers_with
-from gateway.services import LoginServices, blocked, left
+from gateway.services import LoginServices, blocked
 from gateway.times import now_ms
 
 log = structlog.get_logger()

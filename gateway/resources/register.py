@@ -13,10 +13,11 @@ from events.messages import Registered
 from gateway import answers, metrics
 from gateway.accounts import insert_account
 from gateway.app import client_gone, services
+from gateway.asking import left
 from gateway.credentials import Credentials, read_credentials
 from gateway.errors import ApiError, TakenError
 from gateway.schemas import BODY_ERRORS, Success, answers_with
-from gateway.services import LoginServices, left
+from gateway.services import LoginServices
 
 blueprint = Blueprint("register", __name__)
 

@@ -6,8 +6,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 
 import psycopg
 from confluent_kafka.admin import NewPartitions
@@ -17,56 +16,66 @@ from tests.chaos.load import Load
 from tests.chaos.world import HOSTS, PARTITIONS, World
 
 GUEST = "host C"
-BY_HAND = 2
-"""Partitions that somebody adds to the topic."""
 ENOUGH = 20
 """Answers without which nothing was shown."""
+TRIES = 3
+"""A change that refuses logins does so each time; a machine that is too busy does not."""
 PATIENCE = 60.0  # seconds
 
 
 class Changes:
-    """Brings them about, one after the other."""
+    """Brings them about, one after the other. What the docstrings say is asserted."""
 
     def __init__(self, world: World, load: Load) -> None:
         self.world = world
         self.load = load
-        self.refused: dict[str, int] = {}
-        """How many logins were not decided, by what happened meanwhile."""
+        self.used = self.present = PARTITIONS
+        """How many partitions should be used, and how many the topic should have."""
 
-    async def a_host_comes(self) -> None:
-        """A third one, which is given a share of the partitions."""
-        async with self._nobody_is_refused("a host comes"):
+    async def a_host_comes_and_leaves(self) -> None:
+        """A third one is given a share of the partitions, and others take over."""
+
+        async def come_and_leave() -> None:
             await asyncio.to_thread(self.world.join, GUEST)
-
-    async def a_host_leaves(self) -> None:
-        """It is stopped in order, and others take over."""
-        async with self._nobody_is_refused("a host leaves"):
+            await self.answers()
             await asyncio.to_thread(self.world.leave, GUEST)
+
+        await self._refuses_nobody(come_and_leave)
 
     async def partitions_are_added_by_hand(self) -> None:
         """They are reported and left alone."""
-        async with self._nobody_is_refused("partitions are added by hand"):
+
+        async def add() -> None:
+            self.present += 1
             admin = self.world.admin()
-            admin.create_partitions([NewPartitions(ATTEMPTS, PARTITIONS + BY_HAND)])
-            await self._until(lambda: self._unused() == BY_HAND)
-        assert self._used() == PARTITIONS
-        pages = [self.world.read(host, "readyz") for host in (*HOSTS, GUEST)]
+            admin.create_partitions([NewPartitions(ATTEMPTS, self.present)])[ATTEMPTS].result()
+            await self._until(lambda: self._unused() == self.present - self.used)
+
+        await self._refuses_nobody(add)
+        assert self._topology()[0] == self.used
+        pages = [self.world.read(host, "readyz") for host in HOSTS]
         assert any("of the topic are not used" in page for page in pages), pages
 
-    async def the_partitions_become(self, count: int) -> None:
-        """By the command, and nothing else happens."""
-        async with self._nobody_is_refused(f"the partitions become {count}"):
-            await self._say(f"{count} partitions of attempts are used.", "resize", str(count))
+    async def the_partitions_become_more(self) -> None:
+        """By the command, which uses those that are there first."""
 
-    async def the_partitions_become_although_processes_die(self, count: int) -> None:
-        """The command at once when it has begun, and two owners; saying it again finishes it."""
-        command = self.world.workers("resize", str(count))
-        await self._until(lambda: self._wanted() == count)
+        async def resize() -> None:
+            self.used += 1
+            self.present = max(self.used, self.present)
+            await self._say(f"{self.used} partitions of attempts are used", *self._resize())
+
+        await self._refuses_nobody(resize)
+
+    async def the_partitions_become_more_although_processes_die(self) -> None:
+        """The command as soon as it has begun, and two owners; saying it again finishes it."""
+        self.used = self.present = self.present + 1
+        command = self.world.workers(*self._resize())
+        await self._until(lambda: self._topology()[1] == self.used)
         command.kill()
         await asyncio.to_thread(command.communicate)
         for owner in self.world.database.owners()[:2]:
             os.kill(owner.pid, signal.SIGKILL)
-        await self._say(f"{count} partitions of attempts are used.", "resize", str(count))
+        await self._say(f"{self.used} partitions of attempts are used.", *self._resize())
 
     async def the_policy_changes(self) -> None:
         """By the command; then all owners die, and their successors read the log across it."""
@@ -78,19 +87,31 @@ class Changes:
         await self.answers()
 
     async def answers(self) -> None:
-        """Wait until some logins more have been decided."""
+        """Some logins more are decided."""
         before = self._decided()
         await self._until(lambda: self._decided() >= before + ENOUGH)
+
+    async def have_come_everywhere(self) -> None:
+        """Every partition has decided attempts, and nothing but those that should; some block."""
+        await self._until(lambda: self._busy() == list(range(self.used)))
+        await self._until(lambda: any(answer.status == 429 for answer in self.load.answers))
+
+    async def _refuses_nobody(self, change: Callable[[], Awaitable[None]]) -> None:
+        refused = []
+        for _ in range(TRIES):
+            before = len(self.load.answers)
+            await change()
+            await self.answers()
+            refused.append(sum(a.status in (0, 503) for a in self.load.answers[before:]))
+            if refused[-1] == 0:
+                return
+        raise AssertionError(f"so many logins were refused each time: {refused}")
 
     def _decided(self) -> int:
         return sum(answer.status in (200, 401) for answer in self.load.answers)
 
-    @asynccontextmanager
-    async def _nobody_is_refused(self, what: str) -> AsyncIterator[None]:
-        before = len(self.load.answers)
-        yield
-        await self.answers()
-        self.refused[what] = sum(a.status in (0, 503) for a in self.load.answers[before:])
+    def _resize(self) -> tuple[str, str]:
+        return "resize", str(self.used)
 
     async def _say(self, answer: str, *words: str) -> None:
         command = self.world.workers(*words)
@@ -98,22 +119,19 @@ class Changes:
         assert answer in said, said
 
     def _unused(self) -> float:
-        lines = [
-            line
-            for host in (*HOSTS, GUEST)
-            for line in self.world.read(host, "metrics").splitlines()
-        ]
+        pages = "\n".join(self.world.read(host, "metrics") for host in HOSTS)
         return sum(
-            float(line.split()[-1])
-            for line in lines
+            float(line.split()[1])
+            for line in pages.splitlines()
             if line.startswith("cerrojo_partitions_unused ")
         )
 
-    def _used(self) -> int:
-        return self._topology()[0]
-
-    def _wanted(self) -> int:
-        return self._topology()[1]
+    def _busy(self) -> list[int]:
+        with psycopg.connect(self.world.database.url) as connection:
+            rows = connection.execute(
+                "SELECT DISTINCT partition FROM audit WHERE kind = 'attempt' ORDER BY 1"
+            ).fetchall()
+        return [partition for (partition,) in rows]
 
     def _topology(self) -> tuple[int, int]:
         with psycopg.connect(self.world.database.url) as connection:

@@ -12,7 +12,7 @@ import pytest
 from confluent_kafka.admin import AdminClient
 from psycopg.sql import SQL, Identifier
 
-from events.messages import Attempt, Decision, encode, new_id
+from events.messages import Attempt, encode, new_id
 from local.servers import Servers
 from sql.migrate import migrate
 from tests.acceptance.evidence import gather
@@ -197,7 +197,7 @@ def test_the_oracle_notices_real_workers_that_are_wrong(
 
 
 def test_hosts_partitions_and_policy_change_under_load(own_servers: Servers, tmp_path: Path):
-    """No attempt is refused or lost, none is out of order, and what nobody uses is reported."""
+    """No attempt is lost or out of order, by the log; see the changes for what else is so."""
     new_topics(own_servers.kafka_bootstrap_servers, PARTITIONS)
     with psycopg.connect(own_servers.database_url, autocommit=True) as connection:
         connection.execute("CREATE DATABASE changes")
@@ -212,22 +212,17 @@ def test_hosts_partitions_and_policy_change_under_load(own_servers: Servers, tmp
     finally:
         world.stop()
     assert differences(evidence) == []
-    assert {answer.status for answer in load.answers} >= {200, 401, 429}
-    assert set(changes.refused.values()) == {0}, changes.refused
     assert {row.policy_version for row in evidence.audit if row.kind == "attempt"} == {1, 2}
-    assert {row.partition for row in evidence.audit if row.kind == "attempt"} == set(range(8))
-    assert any(row.decision == Decision.MOVED for row in evidence.audit)
 
 
 async def _change_all(changes: Changes) -> None:
     await changes.load.start()
-    await changes.a_host_comes()
+    await changes.a_host_comes_and_leaves()
     await changes.partitions_are_added_by_hand()
     await changes.the_policy_changes()
-    await changes.the_partitions_become(6)
-    await changes.a_host_leaves()
-    await changes.the_partitions_become_although_processes_die(8)
-    await changes.answers()
+    await changes.the_partitions_become_more()
+    await changes.the_partitions_become_more_although_processes_die()
+    await changes.have_come_everywhere()
     await changes.load.stop()
 
 
