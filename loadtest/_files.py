@@ -51,11 +51,13 @@ def section(outcome: Outcome) -> str:
     ]
     lines = [
         str(outcome),
-        f"The system's policy: {outcome.rules}.",
+        f"Judged by this policy: {outcome.rules}.",
         outcome.cost,
         outcome.warning,
     ]
-    paragraphs = "".join(f"<p>{html.escape(line)}</p>" for line in lines if line)
+    paragraphs = "".join(
+        f'<p style="margin: 0.4em 0">{html.escape(line)}</p>' for line in lines if line
+    )
     table = "".join(
         f"<tr><td>{'<br>'.join(map(html.escape, [what, *broken]))}"
         f"<td><b>{verdict}</b><td>{html.escape(looked_at)}"

@@ -48,7 +48,7 @@ class _Now:
 
 
 @events.init.add_listener  # type: ignore[untyped-decorator]  # Locust has no types
-def prepare(environment: Environment, **_: Any) -> None:
+def prepare(environment: Environment, web_ui: Any = None, **_: Any) -> None:
     """See that the system is there; for a run without the web page, register its accounts."""
     logging.getLogger("locust.stats_logger").setLevel(logging.WARNING)  # the report says it all
     logging.getLogger("locust.runners").setLevel(logging.ERROR)  # all at once is what is wanted
@@ -64,6 +64,8 @@ def prepare(environment: Environment, **_: Any) -> None:
         if isinstance(runner, MasterRunner):
             _Now.master = Master(runner)
         _Now.system.require_ready()
+        if web_ui:
+            print(f"Locust's page: http://{options(runner).web_host}:{options(runner).web_port}")
         if options(runner).headless:
             _Now.next = _new_run(environment)
     except (CannotStartError, SettingsError) as error:

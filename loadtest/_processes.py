@@ -60,7 +60,10 @@ class Master:
             "Every process of the load test told all that it saw",
             f"{len(self._expected)} processes",
             [
-                *(f"{name} was not heard to its end" for name in self._expected - set(self.costs)),
+                *(
+                    f"{name} was not heard to its end, so what it saw is missing above"
+                    for name in self._expected - set(self.costs)
+                ),
                 *(f"{name} did not learn the master's time" for name in self._without_clock),
             ],
         )

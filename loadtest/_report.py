@@ -59,7 +59,7 @@ def print_report(stats: RequestStats, outcome: Outcome) -> None:
         console.print(_steps(outcome.findings))
         console.print(f"[bold]{outcome.findings}[/]")
     console.print()
-    console.print(f"The system's policy: {outcome.rules}.")
+    console.print(f"Judged by this policy: {outcome.rules}.")
     console.print(_verdict(outcome.checks))
     console.print(f"[bold {'green' if outcome.holds else 'red'}]{outcome}[/]")
 
