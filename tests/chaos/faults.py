@@ -24,6 +24,7 @@ from tests.chaos.world import GATEWAY, HOSTS, PARTITIONS, World
 
 ALL = range(PARTITIONS)
 PATIENCE = 40.0  # seconds
+CATCH_UP = 120.0  # seconds; a broker starts, reads its logs, and then what it has missed
 LOOK = 0.01  # seconds between two looks
 
 
@@ -243,7 +244,7 @@ class Faults:
 
     async def _all_in_sync(self, outcome: Outcome) -> None:
         """All brokers have all that was acknowledged, so that the next one may die."""
-        if not await asyncio.to_thread(until, self._world.in_sync):
+        if not await asyncio.to_thread(until, self._world.in_sync, CATCH_UP):
             outcome.trouble = "the broker did not get in sync again"
         await self._all_ready()
 
@@ -256,9 +257,9 @@ def now() -> float:
     return time.time() * 1000
 
 
-def until(so: Callable[[], bool]) -> bool:
+def until(so: Callable[[], bool], seconds: float = PATIENCE) -> bool:
     """Wait, in a thread, until something is so; False if it is not so in time."""
-    due = time.monotonic() + PATIENCE
+    due = time.monotonic() + seconds
     while not so():
         if time.monotonic() > due:
             return False

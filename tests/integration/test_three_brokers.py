@@ -1,0 +1,74 @@
+"""Three brokers of our own, and the death of one of them."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import psutil
+import psycopg
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, ConfigResource, ConfigSource, ResourceType
+
+from events.clients import connection
+from events.messages import encode
+from events.topics import ATTEMPTS, BLOCKS, VERDICTS, create_topics, describe
+from local.servers import Servers
+from sql.migrate import migrate
+from sql.topology import settle_partitions
+from tests.integration.owner import PARTITION, Owners, work, wrong
+
+PATIENCE = 60.0  # seconds, far beyond what an election takes
+
+
+def test_one_broker_of_three_may_die(tmp_path: Path, cache_dir: Path) -> None:
+    """Everything is on all three; without the partition's leader, the same owner goes on deciding.
+
+    So does its successor, which begins while the broker is away.
+    """
+    with Servers(tmp_path, cache_dir, brokers=3) as servers:
+        kafka = servers.kafka_bootstrap_servers
+        admin = AdminClient(connection(kafka))
+        create_topics(admin, 4, replication=3)
+        for topic in (ATTEMPTS, VERDICTS, BLOCKS):
+            assert {len(p.replicas) for p in describe(admin, topic).partitions} == {3}
+            assert _enough(admin, topic) == "2"
+        migrate(servers.database_url)
+        with psycopg.connect(servers.database_url) as database:
+            settle_partitions(database, 4)
+        with Owners(kafka) as owners:
+            owner = owners.new(servers.database_url)
+            owner.claim()
+            work(owner, until=1)  # the policy
+            _put(kafka)
+            work(owner, until=2)
+            leader = describe(admin, ATTEMPTS).partitions[PARTITION].leader.id
+            holder = psutil.Process(servers.pids[f"kafka-{leader}"])
+            holder.send_signal(signal.SIGSTOP)  # else it would start the broker again at once
+            try:
+                os.kill(holder.children()[0].pid, signal.SIGKILL)
+                _put(kafka)
+                work(owner, until=3)
+                successor = owners.new(servers.database_url, "successor")
+                successor.claim()
+                _put(kafka)
+                work(successor, until=4)
+            finally:
+                holder.send_signal(signal.SIGCONT)
+
+
+def _put(kafka: str) -> None:
+    """Have an attempt acknowledged, however often that takes."""
+    producer = Producer({**connection(kafka), "acks": "all", "enable.idempotence": True})
+    producer.produce(ATTEMPTS, encode(wrong("ana")), partition=PARTITION)
+    assert producer.flush(PATIENCE) == 0
+
+
+def _enough(admin: AdminClient, topic: str) -> str | None:
+    """How many replicas must be in sync, where the topic itself says it."""
+    resource = ConfigResource(ResourceType.TOPIC, topic)
+    (future,) = admin.describe_configs([resource]).values()
+    entry = future.result()["min.insync.replicas"]
+    its_own = entry.source == ConfigSource.DYNAMIC_TOPIC_CONFIG.value
+    return str(entry.value) if its_own else None
