@@ -14,7 +14,8 @@ partition. The rule has three parts:
    the larger one**, in whichever partition. An account has one partition in each layout, which has
    one owner at a time; so there is one order of its attempts, and the logs alone say which.
 
-Nothing in this depends on time, on who is told what, or on a process that must live on. Which is
+To stop the gateways first would take a word from each of them, and a frozen one gives none. So
+nothing in this depends on time, on who is told what, or on a process that must live on. Which is
 also why a database that is restored, or filled anew from the logs, comes to the same decisions:
 the partitions wait for each other there again, at the same records.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any
@@ -23,11 +24,12 @@ from events.topics import ATTEMPTS, BLOCKS, VERDICTS
 from workers.batch import Record
 from workers.log import Log
 from workers.publisher import Publisher
-from workers.store import Store
+from workers.store import Progress, Store
 from workers.worker import Worker
 
 PARTITION = 2
 REPLIES = 5
+PATIENCE = 60.0  # seconds
 FIRST = Policy(version=1)
 
 
@@ -112,9 +114,16 @@ def news(kafka: str) -> list[Message]:
 
 def work(worker: Worker, until: int) -> None:
     """Decide up to this offset."""
-    while worker.progress is None or worker.progress.next_offset < until:
-        assert worker.run_once()
+    go_on(worker, lambda progress: progress.next_offset >= until)
     worker.finish()
+
+
+def go_on(worker: Worker, until: Callable[[Progress], bool]) -> None:
+    """One turn after the other until its progress is so."""
+    due = time.monotonic() + PATIENCE
+    while worker.progress is None or not until(worker.progress):
+        assert worker.run_once()
+        assert time.monotonic() < due, f"it does not get on: {worker.progress}"
 
 
 def wrong(user: str, partitions: int = 0) -> Attempt:

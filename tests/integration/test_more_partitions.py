@@ -30,7 +30,17 @@ from events.topics import ATTEMPTS, partition_of
 from local.servers import Servers
 from sql.migrate import migrate
 from sql.topology import settle_partitions
-from tests.integration.owner import REPLIES, Owners, news, put, read_all, verdicts, work, wrong
+from tests.integration.owner import (
+    REPLIES,
+    Owners,
+    go_on,
+    news,
+    put,
+    read_all,
+    verdicts,
+    work,
+    wrong,
+)
 from tests.postgres import drop_database
 from workers.worker import FencedError, Worker
 
@@ -80,8 +90,7 @@ def decisions(kafka: str, *attempts: Attempt) -> list[Decision]:
 def enter(*workers: Worker) -> None:
     """Go on until they decide nothing of the small layout any more."""
     for worker in workers:
-        while worker.progress is None or worker.progress.layout < LARGE:
-            assert worker.run_once()
+        go_on(worker, lambda progress: progress.layout >= LARGE)
 
 
 def stay(worker: Worker) -> None:
