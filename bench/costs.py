@@ -1,0 +1,224 @@
+"""`python -m bench.costs`: what each part of the system costs, for `python -m bench.plan`.
+
+It starts its own system and takes about a minute. The CPU of each part is read before and after a
+known load, and divided by what the workers have decided meanwhile. Figures are of an otherwise
+quiet machine, or of nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import string
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import psutil
+import psycopg
+from confluent_kafka import Producer
+
+from bench import accounts
+from bench.__main__ import _commit
+from bench.client import Job, drive
+from bench.errors import BenchError
+from bench.machine import describe
+from bench.plan_figures import RESULTS, Costs, save
+from bench.system import PROJECT, Up, up
+from events.messages import Attempt, encode, new_id
+from events.topics import ATTEMPTS, partition_of
+
+CLIENTS = 32
+WARM_SECONDS = 8.0  # what Kafka's Java needs until it is as fast as it is going to be
+IDLE_SECONDS = 3.0
+WRONG = 0.05  # of a backlog's attempts
+DRAIN_SECONDS = 300.0
+
+GATEWAY, WORKERS, KAFKA, LOOKUP, COMMIT = "gateway", "workers", "Kafka", "look-ups", "commits"
+
+
+class Cost(NamedTuple):
+    """What a load cost."""
+
+    attempts: int
+    core_ms: dict[str, float]
+    """Of each part, for each attempt."""
+    rate: float
+    """Attempts a second."""
+
+
+class Meter:
+    """Reads what each part of the system has used."""
+
+    def __init__(self, system: Up) -> None:
+        self._system = system
+        self._database = psycopg.connect(system.database_url, autocommit=True)
+        self._idle: dict[str, float] = defaultdict(float)
+        self._idle = self._rest()
+        self.partitions = len(system.processes("worker partition"))
+
+    def measure(self, work: Callable[[], object]) -> Cost:
+        """The cost of this, less what an idle system uses in the same time."""
+        before, decided, began = self._cpu(), self.decided(), time.monotonic()
+        work()
+        seconds = time.monotonic() - began
+        attempts = self.decided() - decided
+        if attempts <= 0:
+            raise BenchError("The workers decided nothing: see the log of a system by hand.")
+        after = self._cpu()
+        return Cost(
+            attempts,
+            {
+                part: max(0.0, after[part] - before[part] - self._idle[part] * seconds)
+                * 1000
+                / attempts
+                for part in (GATEWAY, WORKERS, KAFKA, LOOKUP, COMMIT)
+            },
+            attempts / seconds,
+        )
+
+    def decided(self) -> int:
+        """How many attempts the workers have decided, ever."""
+        row = self._database.execute("SELECT sum(next_offset) FROM partition_progress").fetchone()
+        return int(row[0]) if row else 0
+
+    def _rest(self) -> dict[str, float]:
+        before = self._cpu()
+        time.sleep(IDLE_SECONDS)
+        after = self._cpu()
+        return {part: (after[part] - before[part]) / IDLE_SECONDS for part in after}
+
+    def _cpu(self) -> dict[str, float]:
+        gateways = self._database.execute(
+            "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'cerrojo gateway%'"
+        ).fetchall()
+        lookups = {pid for (pid,) in gateways}
+        used: dict[str, float] = defaultdict(float)
+        for process in self._system.family():
+            try:
+                part = _part(process, lookups)
+                used[part] += sum(process.cpu_times()[:2])
+            except psutil.NoSuchProcess:  # it ended meanwhile, and with it what it used
+                continue
+        return used
+
+
+def _part(process: psutil.Process, lookups: set[int]) -> str:
+    name, title = process.name(), " ".join(process.cmdline())
+    if name == "postgres":
+        return LOOKUP if process.pid in lookups else COMMIT
+    if name == "java":
+        return KAFKA
+    return GATEWAY if title.startswith("cerrojo: gateway") else WORKERS if "worker" in title else ""
+
+
+def main() -> int:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(prog="python -m bench.costs", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=8.0, help="of each measurement (8)")
+    parser.add_argument("--backlog", type=int, default=100_000, help="attempts of each (100,000)")
+    arguments = parser.parse_args()
+    machine, at = describe(), datetime.now(UTC)
+    print(machine)
+    try:
+        costs = _measure(machine, arguments.seconds, arguments.backlog)
+    except BenchError as error:
+        sys.exit(str(error))
+    for name in Costs.__struct_fields__[3:]:
+        print(f"{name:30} {getattr(costs, name):12,.3f}")
+    path = save(costs, RESULTS / at.strftime("%Y%m%d-%H%M%S"))
+    print(f"Written to {path.relative_to(PROJECT)}")
+    return 0
+
+
+def _measure(machine: str, seconds: float, backlog: int) -> Costs:
+    with up({}) as system:
+        accounts.make(system.database_url)
+        meter = Meter(system)
+        _logins(system, accounts.CHEAP, WARM_SECONDS)
+        cheap = meter.measure(lambda: _logins(system, accounts.CHEAP, seconds))
+        real = meter.measure(lambda: _logins(system, accounts.REAL, seconds))
+        print(f"logins: {real.rate:,.0f}/s, and with the cheapest hash {cheap.rate:,.0f}/s")
+        append = Append(system, meter.partitions)
+        all_ = _drain(meter, backlog, lambda n: append(n, None))
+        one = _drain(meter, backlog, lambda n: append(n, 0))
+        print(f"backlog: {all_.rate:,.0f}/s in all partitions, {one.rate:,.0f}/s in one")
+    return Costs(
+        machine=machine,
+        commit=_commit(),
+        cores=os.cpu_count() or 1,
+        hash_core_ms=real.core_ms[GATEWAY] - cheap.core_ms[GATEWAY],
+        gateway_core_ms=cheap.core_ms[GATEWAY],
+        kafka_core_ms=cheap.core_ms[KAFKA],
+        lookup_core_ms=cheap.core_ms[LOOKUP],
+        commit_core_ms=all_.core_ms[COMMIT],
+        worker_core_ms=all_.core_ms[WORKERS],
+        worker_attempts_per_second=one.rate,
+        postgres_attempts_per_second=max(all_.rate, one.rate),
+        logins_per_second=real.rate,
+    )
+
+
+def _logins(system: Up, users: str, seconds: float) -> None:
+    job = Job(
+        port=system.login_port,
+        users=users,
+        accounts=accounts.COUNT,
+        clients=CLIENTS,
+        seconds=seconds,
+        warm=0.0,
+    )
+    drive(job, 200, 503)
+
+
+class Append:
+    """Puts attempts of distinct users into the log, faster than any gateway."""
+
+    def __init__(self, system: Up, partitions: int) -> None:
+        self._servers = system.env["KAFKA_BOOTSTRAP_SERVERS"]
+        self._partitions = partitions
+
+    def __call__(self, count: int, only: int | None) -> None:
+        """So many, in all partitions or in one."""
+        producer = Producer(
+            {
+                "bootstrap.servers": self._servers,
+                "linger.ms": 20,
+                "queue.buffering.max.messages": count + 1,
+            }
+        )
+        while count:
+            user = "".join(random.choices(string.ascii_lowercase, k=16))
+            partition = partition_of(user, self._partitions)
+            if only in (None, partition):
+                attempt = Attempt(new_id(), 0, user, random.random() >= WRONG)
+                producer.produce(ATTEMPTS, encode(attempt), user.encode(), partition=partition)
+                count -= 1
+        if producer.flush(60):
+            raise BenchError("Kafka did not take a backlog within 60 s.")
+
+
+def _drain(meter: Meter, count: int, append: Callable[[int], None]) -> Cost:
+    """The cost of so many attempts; its rate is that after the last one was in the log."""
+    until = meter.decided() + count
+    rate = 0.0
+
+    def work() -> None:
+        nonlocal rate
+        append(count)
+        began, start, due = time.monotonic(), meter.decided(), time.monotonic() + DRAIN_SECONDS
+        while meter.decided() < until:
+            if time.monotonic() > due:
+                raise BenchError(f"A backlog was not decided within {DRAIN_SECONDS:g} s.")
+            time.sleep(0.02)
+        rate = (until - start) / (time.monotonic() - began)
+
+    return meter.measure(work)._replace(rate=rate)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
