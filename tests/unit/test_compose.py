@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = {name: s for name, s in SERVICES.items() if s["image"] == "cerrojo"}
 ONE_SHOT = {"migrations", "topics"}
+LOAD = {name for name, s in SERVICES.items() if s["image"] == "cerrojo-load"}
 # These are of `make up`, or ports inside a container, where they need not be other ones.
 OF_MAKE_UP = {"data_dir", "cache_dir", "kafka_port", "brokers", "hosts"}
 NOT_PASSED = OF_MAKE_UP | {"login_port", "operator_port", "workers_port"}
@@ -52,7 +54,10 @@ def test_nothing_is_published_beyond_loopback(name: str) -> None:
 def test_every_service_has_a_health_check_or_is_waited_for(name: str) -> None:
     """What runs on is checked and started again; what runs once must have succeeded."""
     service = SERVICES[name]
-    if name in ONE_SHOT:
+    if name in LOAD:
+        assert service["profiles"] == ["load"]
+        assert "restart" not in service
+    elif name in ONE_SHOT:
         assert "restart" not in service
         conditions = [s.get("depends_on", {}).get(name) for s in SERVICES.values()]
         assert {"condition": "service_completed_successfully"} in conditions
@@ -81,16 +86,42 @@ def test_every_file_that_is_mounted_exists(name: str) -> None:
         assert (ROOT / source).is_file() if source.startswith(".") else source in COMPOSE["volumes"]
 
 
-def test_the_image_holds_every_package_that_it_runs() -> None:
-    """What the Dockerfile copies, .dockerignore lets through, and nothing is missing."""
+def copied(dockerfile: str, ignore: str) -> list[str]:
+    """What this Dockerfile copies, all of which is there and let through."""
     copies = [
         line.split()[1].rstrip("/")
-        for line in (ROOT / "Dockerfile").read_text().splitlines()
+        for line in (ROOT / dockerfile).read_text().splitlines()
         if line.startswith("COPY") and "--from" not in line
     ]
-    let_through = (ROOT / ".dockerignore").read_text().splitlines()
+    let_through = (ROOT / ignore).read_text().splitlines()
     for path in copies:
         assert (ROOT / path).exists()
         assert f"!{path}" in let_through
+    return copies
+
+
+def test_the_image_holds_every_package_that_it_runs() -> None:
+    """What the Dockerfile copies, .dockerignore lets through, and nothing is missing."""
+    copies = copied("Dockerfile", ".dockerignore")
     for service in OURS.values():
         assert service["command"][2] in copies
+
+
+def test_the_image_of_the_load_test_holds_it() -> None:
+    """And its variables are those that the load test reads, its workers' master the other one."""
+    service = SERVICES["load"]
+    build = ROOT / service["build"]["context"] / service["build"]["dockerfile"]
+    copies = copied(str(build), f"{build}.dockerignore")
+    assert set(copies) == {"requirements/load.txt", "settings.py", "loadtest"}
+    read = (ROOT / "loadtest" / "__main__.py").read_text()
+    for name in LOAD:
+        assert all(variable in read for variable in SERVICES[name]["environment"])
+    assert SERVICES["load-worker"]["environment"]["MASTER"] in SERVICES
+
+
+def test_the_load_test_is_locked_as_the_rest_is() -> None:
+    """A version of its own would be one that nothing was tested with."""
+    load, dev = ((ROOT / "requirements" / name).read_text() for name in ("load.txt", "dev.txt"))
+    locked = set(re.findall(r"^\S+==\S+", load, re.MULTILINE))
+    assert locked
+    assert locked <= set(re.findall(r"^\S+==\S+", dev, re.MULTILINE))
