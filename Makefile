@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help up venv test check chaos bench loadtest clean
+.PHONY: help up venv test check chaos bench costs plan loadtest clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /make \1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r what why; \
@@ -32,6 +32,12 @@ chaos: $(READY)  ## kill and freeze everything under load, and judge; CERROJO_CH
 
 bench: $(READY)  ## how fast, beside the limits; ROWS=P1,P5 and SIZE=small, usual or full choose
 	@exec $(BIN)/python -m bench $(if $(ROWS),--rows $(ROWS)) $(if $(SIZE),--size $(SIZE))
+
+costs: $(READY)  ## what each part costs for a login on this machine, for the plan
+	@exec $(BIN)/python -m bench.costs $(ARGS)
+
+plan: $(READY)  ## what N logins a second would take, as in N=100000, by the newest costs
+	@exec $(BIN)/python -m bench.plan $(or $(N),100000) $(ARGS)
 
 loadtest: $(READY)  ## load what is up; SCENARIO=..., USERS=..., TIME=... choose what and how much
 	@exec $(BIN)/python -m loadtest

@@ -50,7 +50,7 @@ def show(made: Plan, costs: Costs, assumed: Assumptions) -> None:
     if first:
         console.print(f"{at}, what machines are added to carries; {first.what}, gives first.")
     else:
-        console.print(f"{at} nothing gives to which machines cannot be added.")
+        console.print(f"{at} nothing gives that machines cannot be added to.")
     console.print(
         f"Figures: {costs.machine}; at {costs.commit}. There the whole system, with its clients, "
         f"did {costs.logins_per_second / costs.cores:.1f} logins/s for each core. Kafka's and "
