@@ -12,6 +12,7 @@ import psycopg
 from confluent_kafka.admin import NewPartitions
 
 from events.topics import ATTEMPTS
+from tests.chaos.database import Owner
 from tests.chaos.load import Load
 from tests.chaos.world import HOSTS, PARTITIONS, World
 
@@ -38,7 +39,9 @@ class Changes:
         async def come_and_leave() -> None:
             await asyncio.to_thread(self.world.join, GUEST)
             await self.answers()
+            family = self.world.family(GUEST)
             await asyncio.to_thread(self.world.leave, GUEST)
+            await self._until(lambda: not any(o.pid in family for o in self._owners()))
 
         await self._refuses_nobody(come_and_leave)
 
@@ -73,17 +76,18 @@ class Changes:
         await self._until(lambda: self._topology()[1] == self.used)
         command.kill()
         await asyncio.to_thread(command.communicate)
-        for owner in self.world.database.owners()[:2]:
+        for owner in self._owners()[:2]:
             os.kill(owner.pid, signal.SIGKILL)
         await self._say(f"{self.used} partitions of attempts are used.", *self._resize())
 
     async def the_policy_changes(self) -> None:
         """By the command; then all owners die, and their successors read the log across it."""
         await self._say(": 3 wrong passwords", "policy", "--threshold", "3")
-        before = {owner.epoch for owner in self.world.database.owners()}
-        for owner in self.world.database.owners():
+        owners = self._owners()
+        for owner in owners:
             os.kill(owner.pid, signal.SIGKILL)
-        await self._until(lambda: before.isdisjoint(o.epoch for o in self.world.database.owners()))
+        dead = {owner.epoch for owner in owners}
+        await self._until(lambda: dead.isdisjoint(owner.epoch for owner in self._owners()))
         await self.answers()
 
     async def answers(self) -> None:
@@ -106,6 +110,9 @@ class Changes:
             if refused[-1] == 0:
                 return
         raise AssertionError(f"so many logins were refused each time: {refused}")
+
+    def _owners(self) -> list[Owner]:
+        return self.world.database.owners()
 
     def _decided(self) -> int:
         return sum(answer.status in (200, 401) for answer in self.load.answers)
