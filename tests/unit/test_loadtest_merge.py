@@ -54,6 +54,38 @@ def test_what_another_process_saw_clears_a_suspicion() -> None:
     assert all(check.holds for check in judge(all_, ()))
 
 
+def test_who_told_first_is_not_who_came_first() -> None:
+    """A success long after them does not excuse six wrong answers, though it is told first."""
+    here, there, all_ = Ledger(RULES), Ledger(RULES), Ledger(RULES)
+    a_login(there, "ana", 200, 100.0, right=True)
+    a_login(here, "ana", 200, 5.0, right=True)
+    for number in range(6):
+        a_login(here, "ana", 401, 10.0 * number + 10)
+    for ledger in (there, here):
+        merge(all_, sent(Sender(ledger, Clock()), final=True))
+    assert [check.what for check in judge(all_, ()) if not check.holds] == [
+        "No account revealed more than 5 wrong passwords",
+        "Nobody got in with a wrong password or while blocked",
+    ]
+
+
+def test_times_are_told_as_wide_as_the_clock_is_unsure() -> None:
+    """What may have overlapped by the master's clock must not be told as if it had not."""
+    clock, ledger, all_ = Clock(), Ledger(RULES), Ledger(RULES)
+    clock.learn(0.0, 1001.0, 2.0)  # the master is ahead by 999 to 1001 seconds
+    a_login(ledger, "ana", 429, 10.0)
+    ledger.looked_up("ana", 200, sent=11.0, now=12.0)
+    merge(all_, sent(Sender(ledger, clock), final=True))
+    (attempt,) = all_.accounts["ana"].attempts
+    (lookup,) = all_.accounts["ana"].lookups
+    for early, late, began, ended in (
+        (attempt.sent, attempt.answered, 10.0, 11.0),
+        (lookup.sent, lookup.answered, 11.0, 12.0),
+    ):
+        assert early == pytest.approx(began + 999.0, abs=0.01)
+        assert late == pytest.approx(ended + 1001.0, abs=0.01)
+
+
 def test_everything_is_told_once_and_the_rest_at_the_end() -> None:
     """A login under way is told at the end only, as one without an answer."""
     ledger, all_ = Ledger(RULES), Ledger(RULES)
