@@ -6,8 +6,9 @@ import psycopg
 from psycopg import Connection, IsolationLevel
 
 from events.positions import Position
+from gateway.blocks import Block, Blocks
 from gateway.database import connection_arguments
-from gateway.view import Block, Progress, Snapshot
+from gateway.view import Progress, Snapshot
 
 CHUNK = 10_000  # rows at once, so that a million blocks need no second copy in memory
 
@@ -43,7 +44,8 @@ def _select_progress(connection: Connection) -> dict[int, Progress]:
     }
 
 
-def _select_blocks(connection: Connection, now_ms: int) -> dict[str, Block]:
+def _select_blocks(connection: Connection, now_ms: int) -> Blocks:
+    blocks = Blocks()
     with connection.cursor("blocks") as cursor:
         cursor.itersize = CHUNK
         cursor.execute(
@@ -51,8 +53,8 @@ def _select_blocks(connection: Connection, now_ms: int) -> dict[str, Block]:
                  FROM lock_states
                 WHERE blocked_until_ms > %s""",
             (now_ms,),
+            binary=True,
         )
-        return {
-            user: Block(Position(generation, offset), until_ms)
-            for user, generation, offset, until_ms in cursor
-        }
+        for user, generation, offset, until_ms in cursor:
+            blocks.add(user, Block(Position(generation, offset), until_ms))
+    return blocks

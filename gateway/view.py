@@ -7,20 +7,21 @@ seconds and `now_ms` in milliseconds since 1970.
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from events.messages import FOREVER, MOST_PARTITIONS, Blocked, BlocksMessage, Heartbeat
+from events.messages import MOST_PARTITIONS, Blocked, BlocksMessage, Heartbeat
 from events.positions import Position
+from gateway.blocks import Block, Blocks
+
+__all__ = ["FRESH", "Block", "Progress", "Snapshot", "View"]
 
 FRESH = 2.0
 """Seconds for which a heartbeat is a sign of life; four are sent in that time."""
 
 NEARLY_OVER_MS = 1000
 """A block that ends this soon is for the log to judge, whose clock is the one that counts."""
-
-_MINUTE_MS = 60_000
 
 
 class Progress(NamedTuple):
@@ -31,20 +32,13 @@ class Progress(NamedTuple):
     """What happened before it is in the snapshot."""
 
 
-class Block(NamedTuple):
-    """An account's block, and the position in its partition's history that set it."""
-
-    position: Position
-    until_ms: int
-
-
 @dataclass
 class Snapshot:
     """What Postgres knew at one moment."""
 
     partitions: int
     progress: dict[int, Progress]
-    blocks: dict[str, Block]
+    blocks: Mapping[str, Block]
 
 
 _BEGINNING = Position(0, 0)
@@ -67,9 +61,8 @@ class View:
         """How many are in use; 0 before anything was loaded."""
         # Others than those may become used at any moment, and their news count from then on.
         self._partitions: defaultdict[int, _Partition] = defaultdict(_Partition)
-        self._blocks: dict[str, Block] = {}
+        self._blocks = Blocks()
         self._tombstones = 0
-        self._ends: dict[int, list[str]] = {}  # by the minute in which a block ends
 
     def __len__(self) -> int:
         """How many blocks it knows of."""
@@ -84,11 +77,9 @@ class View:
         for number, (epoch, floor) in snapshot.progress.items():
             self._partitions[number].epoch = epoch
             self._partitions[number].floor = floor
-        self._blocks = snapshot.blocks
+        blocks = snapshot.blocks
+        self._blocks = blocks if isinstance(blocks, Blocks) else Blocks(blocks)
         self._tombstones = 0
-        self._ends = {}
-        for user, block in self._blocks.items():
-            self._note_end(user, block.until_ms)
 
     def apply(self, news: Iterable[BlocksMessage], now: float) -> None:
         """Take in what was heard at `now`; what is older than what is known changes nothing."""
@@ -103,10 +94,8 @@ class View:
 
     def blocked_until(self, user: str, now_ms: int) -> int:
         """When the account's block ends (FOREVER: by an operator); 0 where the log may decide."""
-        block = self._blocks.get(user)
-        if block is None or block.until_ms <= now_ms + NEARLY_OVER_MS:
-            return 0
-        return block.until_ms
+        until_ms = self._blocks.until(user)
+        return until_ms if until_ms > now_ms + NEARLY_OVER_MS else 0
 
     def fresh(self, partition: int, now: float) -> bool:
         """Whether this partition's worker is known to live."""
@@ -118,12 +107,8 @@ class View:
         return [number for number in range(self.partitions) if not self.fresh(number, now)]
 
     def prune(self, now_ms: int) -> None:
-        """Forget the blocks that are over."""
-        for minute in [minute for minute in self._ends if (minute + 1) * _MINUTE_MS <= now_ms]:
-            for user in self._ends.pop(minute):
-                block = self._blocks.get(user)
-                if block is not None and 0 < block.until_ms <= now_ms:
-                    del self._blocks[user]
+        """Forget blocks that are over; to be called now and then."""
+        self._blocks.forget_ended(now_ms)
 
     def _hear(self, heartbeat: Heartbeat, now: float) -> None:
         partition = self._partitions[heartbeat.partition]
@@ -147,11 +132,5 @@ class View:
             return
         self._blocks[user] = block
         self._tombstones += (not block.until_ms) - (known is not None and not known.until_ms)
-        if block.until_ms:
-            self._note_end(user, block.until_ms)
-        else:
+        if not block.until_ms:
             self._partitions[partition].lifted.append((block.position, user))
-
-    def _note_end(self, user: str, until_ms: int) -> None:
-        if until_ms != FOREVER:
-            self._ends.setdefault(until_ms // _MINUTE_MS, []).append(user)
