@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from psycopg import AsyncConnection
 
 
-async def select_password_hash(connection: AsyncConnection, user: str) -> str | None:
-    """The hash of this account's password; None where there is no such account."""
+async def select_password_hashes(
+    connection: AsyncConnection, users: Sequence[str]
+) -> dict[str, str]:
+    """The hashes of the passwords of those among these that have an account."""
     cursor = await connection.execute(
-        "SELECT password_hash FROM accounts WHERE username = %s", (user,)
+        "SELECT username, password_hash FROM accounts WHERE username = ANY(%s)", (users,)
     )
-    row = await cursor.fetchone()
-    return row[0] if row else None
+    return dict(await cursor.fetchall())
 
 
 async def insert_account(connection: AsyncConnection, user: str, password_hash: str) -> bool:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import msgspec
 from quart import Response
 
+from gateway.errors import ApiError
+
 _encode = msgspec.json.Encoder().encode
 
 _HEADERS = {"Content-Type": "application/json", "Cache-Control": "no-store"}
@@ -20,6 +22,11 @@ def encode(body: object) -> bytes:
 def answer(status: int, body: bytes, headers: Mapping[str, str] | None = None) -> Response:
     """A response with this JSON text as its body."""
     return Response(body, status, {**_HEADERS, **headers} if headers else _HEADERS)
+
+
+def refusal(why: ApiError) -> Response:
+    """A response that says why a request was not granted."""
+    return error(why.status, str(why), why.headers)
 
 
 def error(status: int, sentence: str, headers: Mapping[str, str] | None = None) -> Response:

@@ -17,6 +17,8 @@ from settings import Settings
 
 T = TypeVar("T")
 
+Query = Callable[[AsyncConnection], Awaitable[T]]
+
 RECONNECT_SECONDS = 2.0
 """The pool waits longer after each vain attempt; starting over keeps the waits short."""
 
@@ -48,7 +50,7 @@ class Database:
         """Close all connections, at once."""
         await self._pool.close(timeout=0.5)
 
-    async def run(self, query: Callable[[AsyncConnection], Awaitable[T]], seconds: float) -> T:
+    async def run(self, query: Query[T], seconds: float) -> T:
         """What the query returns, or UnavailableError; within this time either way.
 
         A call that is late is left alone: to await the end of a cancelled one takes as
@@ -74,7 +76,7 @@ class Database:
         metrics.POOL_CONNECTIONS.labels("used").set(stats.get("pool_size", 0) - idle)
         metrics.POOL_WAITING.set(stats.get("requests_waiting", 0))
 
-    async def _run(self, query: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+    async def _run(self, query: Query[T]) -> T:
         async with self._pool.connection() as connection:
             return await query(connection)
 

@@ -14,6 +14,7 @@ from gateway.database import Database
 from gateway.errors import BlockedError, BlockedForGoodError
 from gateway.hashing import Hasher
 from gateway.journal import Journal, MakeRequest, Place
+from gateway.lookups import Lookups
 from gateway.news import News
 from gateway.times import now_ms
 from gateway.view import FRESH, View
@@ -79,6 +80,7 @@ class LoginServices(Services):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self.hasher = Hasher(settings)
+        self.lookups = Lookups(self.database, settings.deadline_seconds)
         self.admission = Admission(
             settings.checks_per_user,
             settings.checks_in_flight,

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import cast
 
 import structlog
-from psycopg import AsyncConnection
-from quart import Blueprint, Response, request
+from quart import Blueprint, Response
 from quart_schema import document_request
 
 from events.messages import Attempt, Decision, Verdict
 from gateway import answers, metrics
-from gateway.accounts import select_password_hash
-from gateway.app import client_gone, services
+from gateway.app import GatewayRequest, current_request, services
 from gateway.asking import left
 from gateway.credentials import Credentials, read_credentials
 from gateway.errors import ApiError, UnavailableError, WrongPasswordError
@@ -41,30 +40,35 @@ async def login() -> Response:
     503 grants nothing. Where the log did not answer in time, the attempt may be in it all
     the same: a wrong password then counts, once, though nobody was told.
     """
+    return await answer_login(cast(LoginServices, services()), current_request())
+
+
+async def answer_login(here: LoginServices, request: GatewayRequest) -> Response:
+    """The answer to a request to log in."""
     started = time.monotonic()
-    here = cast(LoginServices, services())
     result = "unavailable"
     try:
         credentials = await read_credentials(request)
-        await _decide(here, credentials, started + here.settings.deadline_seconds)
+        await _decide(here, credentials, started + here.settings.deadline_seconds, request.gone)
         result = "accepted"
+        return answers.answer(200, _SUCCESS)
     except ApiError as error:
         result = error.result
-        raise
+        return answers.refusal(error)
     finally:
         metrics.LOGINS.labels(result).inc()
         metrics.LOGIN_SECONDS.observe(time.monotonic() - started)
-    return answers.answer(200, _SUCCESS)
 
 
-async def _decide(here: LoginServices, credentials: Credentials, due: float) -> None:
+async def _decide(
+    here: LoginServices, credentials: Credentials, due: float, gone: asyncio.Future[None]
+) -> None:
     """Return if the log accepts; any other outcome is an ApiError."""
     user = credentials.user
-    gone = client_gone()
     here.refuse_what_is_blocked(user)
     async with here.admission.turn(user, here.left_to_begin(due), gone):
         here.refuse_what_is_blocked(user)  # others' guesses may have blocked it
-        stored = await _stored_hash(here, user, due)
+        stored = await here.lookups.password_hash(user, left(due))
         async with here.hasher.turns.turn(user, here.left_to_begin(due), gone):
             here.refuse_what_is_blocked(user)
             right = await _check(here, stored, credentials)
@@ -74,13 +78,6 @@ async def _decide(here: LoginServices, credentials: Credentials, due: float) -> 
             lambda id_, reply, partitions: Attempt(id_, reply, user, right, partitions),
         )
     conclude(verdict, right)
-
-
-async def _stored_hash(here: LoginServices, user: str, due: float) -> str | None:
-    async def query(connection: AsyncConnection) -> str | None:
-        return await select_password_hash(connection, user)
-
-    return await here.database.run(query, left(due))
 
 
 async def _check(here: LoginServices, stored: str | None, credentials: Credentials) -> bool:

@@ -12,7 +12,7 @@ from quart_schema import document_request
 from events.messages import Registered
 from gateway import answers, metrics
 from gateway.accounts import insert_account
-from gateway.app import client_gone, services
+from gateway.app import current_request, services
 from gateway.asking import left
 from gateway.credentials import Credentials, read_credentials
 from gateway.errors import ApiError, TakenError
@@ -50,7 +50,7 @@ async def register() -> Response:
 async def _create(here: LoginServices, credentials: Credentials, due: float) -> None:
     user = credentials.user
     here.living_place(user)
-    gone = client_gone()
+    gone = current_request().gone
     async with here.admission.turn(user, here.left_to_begin(due), gone):
         async with here.hasher.turns.turn(user, here.left_to_begin(due), gone):
             password_hash = await here.hasher.hash(credentials.pass_)

@@ -52,7 +52,10 @@ def nobody_is_checked(system: RunningSystem) -> Iterator[None]:
 
 
 async def until_held(system: RunningSystem, turns: int) -> None:
-    """Return when so many logins have a turn and do not get on with it."""
+    """Return when so many logins have a turn and do not get on with it.
+
+    They must come one by one: those that come at the same moment are looked up together.
+    """
 
     async def held() -> int:
         rows = system.query(
@@ -107,9 +110,9 @@ def test_a_guess_counts_though_its_sender_leaves_in_its_turn(system: RunningSyst
         await client.register(user, RIGHT)
         with nobody_is_checked(system):
             guesses = [connect(system.login_url) for _ in range(5)]
-            for guess in guesses:
+            for number, guess in enumerate(guesses, start=1):
                 guess.sendall(request("POST", "/login", credentials(user, WRONG)))
-            await until_held(system, 5)
+                await until_held(system, number)
             for guess in guesses:
                 leave(guess, reset=reset)
         assert await until(look, lambda rows: len(rows) >= 5) == [(False, 1)] * 5
@@ -134,8 +137,10 @@ def test_who_leaves_while_it_waits_is_dropped(system: RunningSystem, reset: bool
         hashes = system.metrics()["cerrojo_hash_seconds_count"]
         before = await dropped()
         with nobody_is_checked(system):
-            logins = [asyncio.ensure_future(client.login(user, RIGHT)) for _ in range(5)]
-            await until_held(system, 5)
+            logins = []
+            for number in range(1, 6):
+                logins.append(asyncio.ensure_future(client.login(user, RIGHT)))
+                await until_held(system, number)
             guesses = [connect(system.login_url) for _ in range(2)]
             for guess in guesses:
                 guess.sendall(request("POST", "/login", credentials(user, WRONG)))
