@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from events.messages import (
     Attempt,
@@ -20,6 +20,8 @@ from events.messages import (
     decode_attempts,
 )
 from workers.policy import CLEAN, LockState, Ruling, rule_attempt, rule_clearing
+
+_KINDS = {kind: str(kind.__struct_config__.tag) for kind in get_args(AttemptsMessage)}
 
 BEFORE_ANY_POLICY = Policy()
 """Decides records that stand before a partition's first policy, which no gateway sends."""
@@ -151,7 +153,7 @@ def _audit_row(
         appended_ms=record.appended_ms,
         offset=record.offset,
         id=message.id,
-        kind=str(message.__struct_config__.tag),
+        kind=_KINDS[type(message)],
         user="" if isinstance(message, SetPolicy | SetLayout) else message.user,
         right=message.right if isinstance(message, Attempt) else None,
         decision=ruling.decision,

@@ -64,8 +64,8 @@ class Store:
         self.excused = False
         """Whether the last owner's death says nothing of the record that it was at."""
         self._claimed_on: psycopg.Connection[Any] | None = None
-        # A worker does one thing at a time: one connection, opened in this process, checked
-        # when it is taken so that a server's restart is noticed before a batch is sent.
+        # A worker does one thing at a time: one connection, opened in this process. A claim
+        # takes it, checked, and keeps it: whatever fails on it is answered by claiming again.
         self._pool = ConnectionPool(
             database_url,
             min_size=1,
@@ -97,23 +97,24 @@ class Store:
 
     def close(self) -> None:
         """Give the connection back to the server."""
+        self._let_go()
         self._pool.close(timeout=1.0)
 
     def claim(self, owner: str) -> Progress:
         """Own the partition from now on: the former owner's commits fail from here."""
-        with self._pool.connection() as connection:
-            while True:
-                with suppress(psycopg.errors.LockNotAvailable):
-                    # The row as this very claim left it: a look in a second statement could
-                    # find the next owner's epoch, and take it for this one's.
-                    row = connection.execute(
-                        f"SELECT {_PROGRESS} FROM claim_partition(%s, %s, %s)",
-                        (self.partition, owner, self.excused),
-                    ).fetchone()
-                    assert row is not None
-                    self._claimed_on = connection
-                    return _progress(row)
-                self._end_blocker(connection)
+        self._let_go()
+        connection = self._claimed_on = self._pool.getconn()
+        while True:
+            with suppress(psycopg.errors.LockNotAvailable):
+                # The row as this very claim left it: a look in a second statement could
+                # find the next owner's epoch, and take it for this one's.
+                row = connection.execute(
+                    f"SELECT {_PROGRESS} FROM claim_partition(%s, %s, %s)",
+                    (self.partition, owner, self.excused),
+                ).fetchone()
+                assert row is not None
+                return _progress(row)
+            self._end_blocker(connection)
 
     def progress(self) -> Progress | None:
         """The partition's progress as it is stored; None before the first claim."""
@@ -245,10 +246,17 @@ class Store:
 
         What was read from the one must not be written to the other, whatever the epoch there.
         """
+        if self._claimed_on is not None:
+            yield self._claimed_on
+            return
         with self._pool.connection() as connection:
-            if self._claimed_on not in (None, connection):
-                raise psycopg.OperationalError("the connection is a new one since the claim")
             yield connection
+
+    def _let_go(self) -> None:
+        """Give the connection back to the pool, which makes a new one if it is broken."""
+        connection, self._claimed_on = self._claimed_on, None
+        if connection is not None:
+            self._pool.putconn(connection)
 
     def _call(self, query: str, values: Sequence[Any]) -> bool:
         with self._connection() as connection:
