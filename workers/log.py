@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 
@@ -11,6 +13,16 @@ from workers.batch import Record
 
 FIRST_RECORD_SECONDS = 0.2
 """How long a read waits for its first record; the rest of a batch is never waited for."""
+
+SMALL = 50
+"""Records of a batch that costs not much less than one of twice as many would."""
+
+REST = 3.0
+"""After a small batch as many times as long as it took is left for more to come: else a busy
+worker decides them one by one, and they cost Postgres, Kafka and itself several times as much."""
+
+REST_SECONDS = 0.02
+"""... but not longer than this. Who comes after that waits for nobody."""
 
 ANSWER_SECONDS = 2.0
 """How long the brokers may take to say where the log begins and ends."""
@@ -51,6 +63,8 @@ class Log:
             }
         )
         self._connection_lost = False
+        self._handed_over = 0  # records
+        self._handed_over_at = 0.0
 
     def warm(self) -> None:
         """Connect, so that a claim does not have to."""
@@ -83,11 +97,26 @@ class Log:
 
     def read(self, limit: int) -> list[Record]:
         """Some of the next records, as soon as there are any; none if none came for a moment."""
+        called = time.monotonic()
         # consume(n, t) would wait for all n; so the first is polled and what is there is taken.
         first = self._consumer.poll(FIRST_RECORD_SECONDS)
         if first is None:
+            self._handed_over = 0
             return []
-        return _records([first, *self._consumer.consume(limit - 1, 0)] if limit > 1 else [first])
+        if limit == 1:
+            return _records([first])
+        self._rest(called)
+        messages = [first, *self._consumer.consume(limit - 1, 0)]
+        self._handed_over, self._handed_over_at = len(messages), time.monotonic()
+        return _records(messages)
+
+    def _rest(self, called: float) -> None:
+        """Let more come, if the batch that was done when this was called was a small one."""
+        if 0 < self._handed_over < SMALL:
+            took = called - self._handed_over_at
+            left = called + min(REST * took, REST_SECONDS) - time.monotonic()
+            if left > 0:
+                time.sleep(left)
 
     def read_at(self, offset: int) -> Record:
         """The record at this offset, which must be within the bounds."""
