@@ -21,6 +21,8 @@ QUEUE = 10_000
 
 POLL = 0.2  # seconds
 
+GATHER = 0.01  # seconds between looks at what became of records
+
 
 class Writer:
     """Puts records into the log; all methods return at once."""
@@ -48,7 +50,7 @@ class Writer:
         """
 
         def delivered(error: KafkaError | None, message: Message) -> None:
-            if error is not None:
+            if error is not None:  # always, as we ask for no other reports
                 on_failure(error.str())
 
         try:
@@ -89,7 +91,11 @@ class Writer:
                 # has no answer for, and no broker knows it any more [measured: with a broker
                 # that froze for a second or two, one attempt stood in the log twice].
                 "retries": 0,
-                "linger.ms": 0.5,
+                # While one request is under way the next records gather: as many as come in
+                # that time, and nobody waits for more where nobody else is.
+                "max.in.flight.requests.per.connection": 1,
+                "linger.ms": 0,
+                "delivery.report.only.error": True,
                 "delivery.timeout.ms": delivery,
                 "queue.buffering.max.messages": QUEUE,
                 # Partitions that were added are used some seconds later.
@@ -111,6 +117,7 @@ class Writer:
                 self._note(error.args[0])
             if self._fatal.is_set():
                 self._replace()
+            self._stopping.wait(GATHER)  # what is well needs no hurry, nor do failures
 
     def _replace(self) -> None:
         log.error("Kafka's producer is of no use any more and is replaced by a new one")

@@ -44,7 +44,10 @@ class Publisher:
             | {
                 "acks": "all",
                 "enable.idempotence": True,
+                # What is published while one request is under way goes with the next.
                 "linger.ms": 0,
+                "max.in.flight.requests.per.connection": 1,
+                "delivery.report.only.error": True,
                 "delivery.timeout.ms": DELIVERY_MS,
                 "request.timeout.ms": 5_000,
                 "queue.buffering.max.messages": 100_000,
