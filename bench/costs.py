@@ -211,6 +211,8 @@ def _drain(meter: Meter, count: int, append: Callable[[int], None]) -> Cost:
         nonlocal rate
         append(count)
         began, start, due = time.monotonic(), meter.decided(), time.monotonic() + DRAIN_SECONDS
+        if until - start < count / 10:
+            raise BenchError(f"{count:,} attempts were no backlog; name more with --backlog.")
         while meter.decided() < until:
             if time.monotonic() > due:
                 raise BenchError(f"A backlog was not decided within {DRAIN_SECONDS:g} s.")

@@ -32,7 +32,7 @@ DEFAULT = "mix"
 USERS = {
     "capacity": 4_000,
     "flash_crowd": 400,
-    "mix": 150,
+    "mix": 80,
     "morning": 50,
     "one_account": 200,
     "registration": 50,
