@@ -69,6 +69,8 @@ def test_two_of_each_and_only_the_proxy_is_reached():
     assert SERVICES["gateway"]["scale"] == SERVICES["workers"]["scale"] == 2
     assert SERVICES["gateway"]["ports"] is None
     assert SERVICES["proxy"]["ports"] == ONE["services"]["gateway"]["ports"]
+    for name in ("load", "load-worker"):
+        assert SERVICES[name]["environment"]["LOGIN_URL"] == "http://proxy:3000"
 
 
 def test_no_login_is_sent_twice():
