@@ -43,7 +43,7 @@ def measure(bench: Bench) -> Row:
         notes=[
             f"Logins came evenly, at half of {SATURATION} of what argon2 alone does on "
             f"{os.cpu_count()} cores. A wait for a hash thread counts, and so does what other "
-            "requests' hashes take from the processors before and after this one's own."
+            "requests' hashes take from the processors before and after this one's own"
         ],
         plots=[
             Plot(

@@ -14,6 +14,7 @@ from bench.usage import Usage
 
 PARTITIONS = (1, 2, 4, 8, 16)
 USUAL_PARTITIONS, USUAL_PROCESSES = 4, 2
+WARM_SECONDS = 5.0  # each has a Java that has just started
 CLIFF = 0.75
 """What more partitions may leave of the rate, from one count to the next, and be no cliff."""
 
@@ -77,7 +78,7 @@ def _rate(bench: Bench, partitions: int, processes: int, usages: dict[int, str])
             accounts=accounts.COUNT,
             clients=CONNECTIONS,
             seconds=bench.size.seconds,
-            warm=2.0,
+            warm=WARM_SECONDS,
         )
         outcome = drive(job, 200)
         usages[partitions] = usage.sentence(outcome.cpu)
