@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import psycopg
 import pytest
 
 from sql.migrate import migrate
 
+MIGRATIONS = list((Path(__file__).parents[2] / "sql" / "migrations").glob("*.sql"))
 DAY_MS = 86_400_000
 
 
@@ -26,7 +28,7 @@ def test_two_at_once_apply_each_migration_once(database_url: str):
     """Whoever comes second waits and finds nothing to do."""
     with ThreadPoolExecutor(4) as threads:
         applied = list(threads.map(migrate, [database_url] * 4))
-    assert sorted(map(len, applied)) == [0, 0, 0, 4]
+    assert sorted(map(len, applied)) == [0, 0, 0, len(MIGRATIONS)]
     assert migrate(database_url) == []
 
 
