@@ -203,8 +203,8 @@ def outcome(do: Callable[[Any, Progress], object], store: object, progress: Prog
     """What comes of a call."""
     try:
         result = do(store, progress)
-    except psycopg.OperationalError as error:
-        return type(error), str(error)
+    except psycopg.OperationalError:
+        return psycopg.OperationalError  # whichever: the owner claims again
     if isinstance(result, Progress):
         return comparable(result)
     return list(result) if isinstance(result, list) else result
