@@ -8,6 +8,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import time
 import uuid
 from pathlib import Path
 
@@ -228,13 +229,15 @@ def _records(servers: Servers, first: bool) -> int:
         admin = AdminClient({"bootstrap.servers": servers.kafka_bootstrap_servers})
         admin.create_topics([NewTopic("kept", 1, 1)])["kept"].result(30)
     consumer = Consumer(config)
+    due = time.monotonic() + 60
     try:
         while True:
             try:
                 low, high = consumer.get_watermark_offsets(TopicPartition("kept", 0), timeout=30)
-            except KafkaException as error:
-                if not error.args[0].retriable():
+            except KafkaException:  # a topic is made before its partitions have leaders
+                if time.monotonic() > due:
                     raise
+                time.sleep(0.05)
             else:
                 return int(high - low)
     finally:
