@@ -27,7 +27,7 @@ from processes.spec import Phase, ProcessSpec, State
 
 FIRST_DELAY = 0.1  # s; the first restart is immediate, this is the second's delay
 LONGEST_DELAY = 10.0  # s; what a person waits at most once the cause is repaired
-STEADY = 10.0  # s ready, after which a death is news and not part of a series
+STEADY = 5.0  # s ready, after which a death is news and not part of a series
 KILL_AGAIN = 1.0  # s; a process deep in the kernel may need more than one SIGKILL's worth of time
 
 

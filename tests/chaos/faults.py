@@ -195,7 +195,7 @@ class Faults:
         """One broker of three stands still, for less or more than the others wait for it."""
         broker = luck.choice(self._world.servers.brokers)
         pid = await asyncio.to_thread(self._world.server_process, broker)
-        seconds = luck.uniform(0.5, 8.0)
+        seconds = luck.uniform(0.5, 20.0)
         outcome = await self._frozen("one broker of three frozen", [pid], ALL, seconds)
         await self._all_in_sync(outcome)
         return outcome
