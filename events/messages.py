@@ -114,6 +114,12 @@ class Decision(IntEnum):
     BLOCKED = 2
     MOVED = 3
     """Nothing was decided: there are more partitions now than the sender reckoned with."""
+    REPEATED = 4
+    """Nothing was decided: the same request, by its id, stands a little earlier in the log.
+
+    Clients of Kafka that send each record once write it twice all the same, now and then, where
+    a partition gets a new leader meanwhile.
+    """
 
 
 class Verdict(Message, frozen=True, array_like=True, tag="verdict"):

@@ -86,10 +86,11 @@ class Writer:
             {
                 **client_config(self._settings),
                 "acks": "all",
-                # Sent once, so that it counts at most once. librdkafka's idempotence is of no
-                # use here: when a delivery is late it begins a new epoch, sends again what it
-                # has no answer for, and no broker knows it any more [measured: with a broker
-                # that froze for a second or two, one attempt stood in the log twice].
+                # Sent once, so that nothing is written long after its 503. librdkafka's idempotence
+                # is of no use here: when a delivery is late it begins a new epoch, sends again
+                # what it has no answer for, and no broker knows it any more. Without it, too, a
+                # new leader may be given what the former one has written [measured: both, with a
+                # broker that froze]; the worker knows that by the id (see `workers.repetition`).
                 "retries": 0,
                 # While one request is under way the next records gather: as many as come in
                 # that time, and nobody waits for more where nobody else is.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, get_args
 
@@ -106,13 +106,16 @@ def decide(
     states: Mapping[str, LockState],
     policy: Policy | None,
     layout: int = 0,
+    is_repeated: Callable[[bytes, int], bool] = lambda _id, _offset: False,
 ) -> Batch:
     """Decide these records, which start at ``from_offset``, one after the other.
 
     ``states`` are those of before the batch; an account that is not among them is clean.
-    What is of a smaller layout than the partition's is not decided (see `workers.layout`).
+    What is of a smaller layout than the partition's is not decided (see `workers.layout`), nor is
+    a request whose id stands in this batch already, or that ``is_repeated`` knows of before it.
     """
     last = decoded[-1][0]
+    ids: set[bytes] = set()
     batch = Batch(from_offset, last.offset + 1, last, policy)
     for record, message in decoded:
         if isinstance(message, UndecodableError):
@@ -129,6 +132,10 @@ def decide(
         elif message.partitions < layout:
             moved = Ruling(Decision.MOVED, CLEAN, 0, 0)
             batch.audit.append(_audit_row(record, message, moved, batch.policy))
+        elif message.id in ids or is_repeated(message.id, record.offset):
+            repeated = Ruling(Decision.REPEATED, CLEAN, 0, 0)
+            batch.audit.append(_audit_row(record, message, repeated, batch.policy))
+            ids.add(message.id)
         elif isinstance(message, SetLayout):
             entered = Ruling(Decision.ACCEPTED, CLEAN, 0, 0)
             batch.audit.append(_audit_row(record, message, entered, batch.policy))
@@ -143,6 +150,7 @@ def decide(
             if ruling.state != before:
                 batch.states[user] = (ruling.state, record.offset)
             batch.audit.append(_audit_row(record, message, ruling, current))
+            ids.add(message.id)
     return batch
 
 

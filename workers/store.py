@@ -226,6 +226,18 @@ class Store:
                 (self.partition, generation, from_offset, to_offset),
             ).fetchall()
 
+    def offsets_of_ids(self, progress: Progress, from_offset: int) -> dict[bytes, int]:
+        """The ids of what was decided in this generation from there on, in log order."""
+        with self._connection() as connection:
+            return dict(
+                connection.execute(
+                    "SELECT id, log_offset FROM audit WHERE partition = %s AND generation = %s"
+                    " AND log_offset >= %s AND log_offset < %s ORDER BY log_offset",
+                    (self.partition, progress.generation, from_offset, progress.next_offset),
+                    binary=True,
+                ).fetchall()
+            )
+
     def appended_at(self, offset: int) -> int | None:
         """The append time of the latest record that was taken at this offset, if it is kept."""
         with self._connection() as connection:

@@ -15,6 +15,7 @@ from workers.alone import DEATHS, is_killer, put_aside, suspects_end
 from workers.batch import Batch, Record, decide, decode, users_of
 from workers.layout import LargerLayoutError, before_larger
 from workers.parts import Keeping, LogReader, Publishing
+from workers.repetition import REACH, Recent
 from workers.resume import resume
 from workers.store import Progress, UnstorableError
 
@@ -64,6 +65,7 @@ class Worker:
         self._computing = computing
         self._clock = clock
         self._published: Position | None = None
+        self._recent = Recent({})
         self._alone_until = 0
         self._killer: Position | None = None
         self._heartbeat_at = 0.0
@@ -83,6 +85,9 @@ class Worker:
         self._wait_for_publishing()
         self.progress = self._resume(progress, topic_id)
         self._log.seek(self.progress.next_offset)
+        self._recent = Recent(
+            self._store.offsets_of_ids(self.progress, self.progress.next_offset - REACH)
+        )
         if progress.policy is None:
             self._publisher.propose_policy(self._store.newest_policy() or self._first_policy)
         self._wait_for_publishing()
@@ -157,7 +162,11 @@ class Worker:
         decidable = before_larger(decoded, layout)
         states = self._store.states(users_of(decidable))
         computing(True)
-        batch = decide(self.progress.next_offset, decidable, states, self.progress.policy, layout)
+        batch = decide(
+            *(self.progress.next_offset, decidable, states, self.progress.policy),
+            layout,
+            self._recent.has,
+        )
         computing(False)  # not where an exception passes: it ends the process
         return batch
 
@@ -192,6 +201,7 @@ class Worker:
             return False
         if stored.used >= self.progress.layout:
             self.progress = self.progress._replace(used=stored.used, generation=stored.generation)
+            self._recent = Recent({})
             metrics.GENERATION.labels(self._labels).set(stored.generation)
             self._heartbeat_at = 0.0  # the gateways wait for it
         else:
@@ -230,6 +240,7 @@ class Worker:
             )
             return False
         self.progress = self.progress._replace(next_offset=batch.to_offset, policy=batch.policy)
+        self._recent.add((row.id, row.offset) for row in batch.audit)
         return True
 
     def _check_epoch(self, stored: Progress | None) -> None:

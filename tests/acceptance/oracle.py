@@ -177,18 +177,18 @@ def _news(evidence: Evidence, decided: dict[Place, Decided]) -> list[str]:
 def _order(evidence: Evidence) -> list[str]:
     """Nothing is said before it is committed, nor committed before the last batch was said."""
     found = []
-    first_said: dict[bytes, int] = {}
+    first_said: dict[tuple[bytes, int], int] = {}
     for verdict in evidence.verdicts:
         if verdict.fields:
-            id_ = verdict.fields[1]
-            first_said[id_] = min(verdict.ms, first_said.get(id_, verdict.ms))
+            said_of = (verdict.fields[1], verdict.fields[3])  # a repetition has the same id
+            first_said[said_of] = min(verdict.ms, first_said.get(said_of, verdict.ms))
     batches: dict[int, list[list[Audited]]] = defaultdict(list)
     for row in evidence.audit:
         of_partition = batches[row.partition]
         if not of_partition or of_partition[-1][0].transaction != row.transaction:
             of_partition.append([])
         of_partition[-1].append(row)
-        said, committed = first_said.get(row.id), row.committed_ms
+        said, committed = first_said.get((row.id, row.decision)), row.committed_ms
         if committed is None:
             found.append(f"the time at which {_place(row)} was committed is not known")
         elif said is not None and said < int(committed):
@@ -197,7 +197,7 @@ def _order(evidence: Evidence) -> list[str]:
             )
     for partition, of_partition in batches.items():
         for before, after in pairwise(of_partition):
-            said = max((first_said.get(row.id, 0) for row in before), default=0)
+            said = max((first_said.get((row.id, row.decision), 0) for row in before), default=0)
             committed = after[0].committed_ms
             if committed is not None and said > committed:
                 found.append(

@@ -12,6 +12,7 @@ from tests.acceptance.oracle_replay import (
     BLOCKED,
     MOVED,
     REJECTED,
+    REPEATED,
     Decided,
     Standing,
 )
@@ -54,7 +55,7 @@ def differences(
                 " stood"
             )
     for row in decided:
-        if row.kind == "attempt" and row.decision != MOVED:  # who asked asks again
+        if row.kind == "attempt" and row.decision not in (MOVED, REPEATED):
             logged[row.user].append(row)
     for user in asked.keys() | logged.keys():
         found += _of_user(user, asked[user], logged[user])
@@ -69,7 +70,7 @@ def untold(answers: Iterable[Answered], decided: Iterable[Decided]) -> list[Deci
             asked[answer.user].append(answer)
     found = []
     for row in decided:
-        if row.kind == "attempt" and row.decision not in (BLOCKED, MOVED):
+        if row.kind == "attempt" and row.decision not in (BLOCKED, MOVED, REPEATED):
             explained = [a for a in asked[row.user] if _explains(a, row)]
             if explained:
                 asked[row.user].remove(min(explained, key=lambda answer: answer.ended_ms))

@@ -16,7 +16,9 @@ from typing import Any, NamedTuple
 from tests.acceptance.evidence import Logged
 
 FOREVER = 9223372036854775807
-ACCEPTED, REJECTED, BLOCKED, MOVED = 0, 1, 2, 3
+ACCEPTED, REJECTED, BLOCKED, MOVED, REPEATED = 0, 1, 2, 3, 4
+REACH = 20_000
+"""Offsets within which a request whose id was there before counts as the same one."""
 
 
 class Decided(NamedTuple):
@@ -79,6 +81,7 @@ class Replay:
         self.unreadable: list[Logged] = []
         self._layouts = layouts
         self._layout = 0
+        self._ids: dict[bytes, int] = {}
         self._policy: dict[str, Any] | None = None
 
     def take(self, record: Logged) -> None:
@@ -89,9 +92,13 @@ class Replay:
             return
         kind, id_, reply = fields[:3]
         moved = kind != "policy" and layout_of(record) < self._layout
-        self._layout = max(self._layout, layout_of(record))
-        if moved or kind == "layout":
-            decision, until, change = MOVED if moved else ACCEPTED, 0, 0
+        if layout_of(record) > self._layout:
+            self._layout, self._ids = layout_of(record), {}
+        repeated = kind != "policy" and record.offset - self._ids.get(id_, -REACH - 1) <= REACH
+        self._ids[id_] = record.offset
+        if moved or repeated or kind == "layout":
+            decision = MOVED if moved else REPEATED if repeated else ACCEPTED
+            until, change = 0, 0
             user = "" if kind == "layout" else fields[3]
             right = fields[4] if kind == "attempt" else None
         elif kind == "policy":

@@ -24,7 +24,7 @@ from workers.worker import Worker
 
 SECONDS = 10.0
 
-SESSION = ("decided", "move", "states", "apply", "progress")
+SESSION = ("decided", "offsets_of_ids", "move", "states", "apply", "progress")
 """What fails where the session of the claim has ended."""
 
 
@@ -57,6 +57,12 @@ class RealStore(Store):
         return self._owner.call(
             "decided",
             lambda: super(RealStore, self).decided(generation, from_offset, to_offset),
+        )
+
+    def offsets_of_ids(self, progress: Progress, from_offset: int) -> dict[bytes, int]:
+        return self._owner.call(
+            "offsets_of_ids",
+            lambda: super(RealStore, self).offsets_of_ids(progress, from_offset),
         )
 
     def appended_at(self, offset: int) -> int | None:

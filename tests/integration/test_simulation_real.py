@@ -269,6 +269,7 @@ def act(dice: random.Random, world: World, client: Client, clients: list[Client]
             lambda store, p: store.progress(),
             lambda store, p: store.states({"ana", "bob", "eve"}),
             lambda store, p: store.decided(p.generation, start, start + 9),
+            lambda store, p: store.offsets_of_ids(p, start),
             lambda store, p: store.appended_at(p.next_offset - 1),
         ):
             model, real = client.both(look)

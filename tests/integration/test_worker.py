@@ -45,6 +45,26 @@ def new_worker(topics: str, database: str) -> Iterator[NewWorker]:
         yield partial(owners.new, database)
 
 
+def test_an_attempt_that_is_written_twice_counts_once(new_worker: NewWorker, topics: str):
+    """In the same batch, in the next one, and for an owner that did not see the first one."""
+    first, second = new_worker(), new_worker()
+    first.claim()
+    attempt = encode(wrong("ana"))
+    put(topics, attempt, attempt)
+    work(first, until=3)  # the first record is the policy
+    put(topics, attempt)
+    work(first, until=4)
+    second.claim()
+    put(topics, attempt, *(encode(wrong("ana")) for _ in range(4)))
+    work(second, until=9)
+    said = [verdict.decision for verdict in verdicts(topics)]
+    # The last batch is said again by who takes over.
+    repeated = [Decision.REPEATED] * 4
+    assert said == [Decision.REJECTED, *repeated, *[Decision.REJECTED] * 4]
+    [blocked] = news(topics)
+    assert blocked.position == (1, 8)
+
+
 def test_attempts_are_decided_in_log_order(new_worker: NewWorker, topics: str):
     """The fifth wrong one blocks, and the right one behind it is refused."""
     worker = new_worker()

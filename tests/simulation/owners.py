@@ -125,6 +125,17 @@ class Store:
     def newest_policy(self) -> Policy | None:
         return None
 
+    def offsets_of_ids(self, progress: Progress, from_offset: int) -> dict[bytes, int]:
+        return self._call(
+            "offsets_of_ids",
+            lambda: {
+                row.id: row.offset
+                for row in self._world.read_decided(
+                    progress.generation, from_offset, progress.next_offset
+                )
+            },
+        )
+
     def decided(self, generation: int, from_offset: int, to_offset: int) -> list[AuditRow]:
         return self._call(
             "decided", lambda: self._world.read_decided(generation, from_offset, to_offset)

@@ -44,6 +44,7 @@ class Replay:
 
     policy: Policy | None = None
     accounts: dict[str, Account] = field(default_factory=dict)
+    ids: set[bytes] = field(default_factory=set)
 
     def take(self, said: Said, at: int) -> Outcome | None:
         """What must be decided on this record, appended at this time; None if unreadable."""
@@ -54,6 +55,9 @@ class Replay:
                 return Outcome("REJECTED", 0, 0)
             self.policy = said.policy
             return Outcome("ACCEPTED", 0, 0)
+        if said.id in self.ids:
+            return Outcome("REPEATED", 0, 0)
+        self.ids.add(said.id)
         account = self.accounts.setdefault(said.user, Account())
         stands = account.until > at
         if isinstance(said, Unblock | Registered):

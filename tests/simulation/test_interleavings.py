@@ -22,6 +22,9 @@ SMALL = {
     "three records": Scenario([wrong(2), unblock(3), wrong(4)], before=BEFORE),
     "an empty database": Scenario([wrong(1)]),
     "a crash": Scenario([wrong(2), unblock(3)], before=BEFORE, faults=Faults(crash=1)),
+    "an attempt that is written twice": Scenario(
+        [wrong(2), wrong(2)], before=BEFORE, owners=1, faults=Faults(crash=1, lost=1)
+    ),
     "an unknown outcome": Scenario([wrong(2)], before=BEFORE, faults=Faults(lost=1)),
     "the database goes back": Scenario(
         [wrong(2)], before=BEFORE, owners=1, faults=Faults(back=1, crash=1)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from events.messages import (
     Blocked,
     BlocksMessage,
+    Decision,
     Heartbeat,
     Policy,
     SetPolicy,
@@ -79,8 +80,8 @@ class World:
     epochs: int = 0
     verdicts: set[tuple[bytes, str, int]] = field(default_factory=set)
     blocks: list[BlocksMessage] = field(default_factory=list)
-    decided: dict[bytes, tuple[str, int]] = field(default_factory=dict)
-    """Each decision that was ever committed."""
+    decided: dict[tuple[bytes, bool], tuple[str, int]] = field(default_factory=dict)
+    """Each decision that was ever committed, by :func:`request_of` its row."""
     log_changed: bool = False
     went_back: bool = False
     gone: set[int] = field(default_factory=set)
@@ -188,10 +189,10 @@ class World:
         check_tables(self.tables, self.said)
         for row in batch.audit:
             decision = (row.decision.name, row.until_ms)
-            before = self.decided.setdefault(row.id, decision)
+            before = self.decided.setdefault(request_of(row), decision)
             if before != decision and not self.lost_both:
                 raise Violation(f"{row.id!r} was {before} and is now {decision}")
-            self.decided[row.id] = decision
+            self.decided[request_of(row)] = decision
         return True
 
     def read_states(self, users: set[str]) -> dict[str, LockState]:
@@ -251,8 +252,13 @@ class World:
     def check_verdicts(self, decisions: Sequence[AuditRow]) -> None:
         """What is handed to the producer may be read by anybody from then on."""
         for row in decisions:
-            if self.decided.get(row.id) != (row.decision.name, row.until_ms):
+            if self.decided.get(request_of(row)) != (row.decision.name, row.until_ms):
                 raise Violation(f"a verdict is out that nobody has committed: {row}")
+
+
+def request_of(row: AuditRow) -> tuple[bytes, bool]:
+    """The id of a request, and whether this is its repetition."""
+    return row.id, row.decision == Decision.REPEATED
 
 
 def rows_of(tables: Tables, generation: int, start: int, end: int) -> list[AuditRow]:

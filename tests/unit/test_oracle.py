@@ -27,7 +27,7 @@ from events.messages import (
 from events.positions import Position
 from tests.acceptance.evidence import Answered, Audited, Evidence, Locked, Logged, logged
 from tests.acceptance.oracle import differences
-from tests.acceptance.oracle_replay import replay
+from tests.acceptance.oracle_replay import REACH, replay
 from workers.batch import AuditRow, Batch, Record, decide, decode
 from workers.policy import CLEAN, LockState
 
@@ -208,13 +208,24 @@ def test_it_follows_accounts_to_their_new_partitions():
             for offset, message in enumerate(log)
         ]
     )
-    accepted, rejected, blocked, moved = Decision
+    accepted, rejected, blocked, moved, _ = Decision
     decisions = {p: [(d.decision, d.generation) for d in r.decided] for p, r in replays.items()}
     assert decisions == {
         0: [(accepted, 1), (rejected, 1), (rejected, 1), (accepted, 2), (moved, 2)],
         1: [(accepted, 1), (accepted, 2), (rejected, 2), (blocked, 2)],
     }
     assert replays[0].book.accounts["anna"].partition == 1
+
+
+def test_it_counts_a_request_once_however_often_it_is_in_the_log():
+    """As far as that is a producer's doing, and not somebody's who has seen the id before."""
+    once, again = Attempt(id_of(1), 0, "anna", False, 4), Attempt(id_of(2), 0, "anna", False, 4)
+    log = {0: SetPolicy(id_of(0), 0, POLICY), 1: once, 2: again, 3: once}
+    log |= {3 + REACH: once, 4 + 2 * REACH: once}
+    replayed = replay([logged(0, at, START + at, encode(message)) for at, message in log.items()])
+    accepted, rejected, _, _, repeated = Decision
+    decisions = [decided.decision for decided in replayed[0].decided]
+    assert decisions == [accepted, rejected, rejected, repeated, repeated, rejected]
 
 
 def skip_a_row(system: System) -> None:
