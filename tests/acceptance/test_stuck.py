@@ -111,8 +111,8 @@ def test_a_worker_whose_consumer_is_wedged_is_replaced(system: RunningSystem):
     old = system.pids(f"worker partition {partition_of(WEDGING, 4)}")
 
     async def scenario(client: Client) -> None:
-        answer = await client.login(WEDGING, PASSWORD)
-        assert answer.status == 401, answer
+        # Within the first one's deadline, if the machine is not too busy for that.
+        await until(lambda: client.login(WEDGING, PASSWORD), lambda answer: answer.status == 401)
 
     run(system, scenario)
     assert system.pids(f"worker partition {partition_of(WEDGING, 4)}") != old

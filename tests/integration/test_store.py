@@ -41,7 +41,8 @@ def wrong(user: str) -> bytes:
 def test_a_batch_is_kept_whole(store: Store):
     """Progress, states, audit rows, quarantine and policy come out as they went in."""
     progress = store.claim("me")
-    values = [wrong("ana")] * 5 + [wrong("bob"), b"junk", encode(SetPolicy(new_id(), 0, Policy(3)))]
+    values = [wrong("ana") for _ in range(5)]
+    values += [wrong("bob"), b"junk", encode(SetPolicy(new_id(), 0, Policy(3)))]
     batch = batch_of(store, progress, *values)
     assert store.apply(progress, batch)
     stored = store.progress()
