@@ -297,7 +297,9 @@ class Supervisor:
                 self._fenced.add(number)
                 metrics.FENCED.inc()
             case Exited():
-                forget(f"partition-{number}")
+                state = self.keeper.states.get(event.name)
+                if state is None or state.pid is None:  # else its successor clears them itself
+                    forget(f"partition-{number}")
                 self._deaths.died(number)
             case Started() if event.name in self._started:
                 metrics.RESTARTS.labels("worker").inc()
