@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import signal
 import sys
@@ -14,6 +13,7 @@ import uvloop
 
 import processes
 import settings
+from processes import garbage
 from processes import log as logs
 from processes import metrics as shared_metrics
 from processes.titles import title
@@ -28,9 +28,6 @@ LISTENER = "CERROJO_LISTENER"
 
 GRACE = 1.0
 """Seconds to finish after the supervisor died: what stops it may have waited already."""
-
-GARBAGE = 20_000
-"""New objects after which cycles are looked for among them."""
 
 BEAT = 0.5  # seconds between signs of life
 
@@ -73,11 +70,7 @@ async def run(role: str, config: settings.Settings) -> None:
 
 async def _load(services: Services) -> None:
     await services.loaded()
-    # What is there now stays, and need not be looked through again and again; nor do hundreds
-    # of requests in hand, as the usual 700 new objects would have it [measured: a tenth of all].
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GARBAGE)
+    garbage.settle()
     processes.parent().ready()
 
 

@@ -23,6 +23,14 @@ from workers.policy import CLEAN, LockState, Ruling, rule_attempt, rule_clearing
 
 _KINDS = {kind: str(kind.__struct_config__.tag) for kind in get_args(AttemptsMessage)}
 
+_OF_ACCOUNTS = (Attempt, Registered, Unblock)
+
+_TAKEN, _REFUSED, _MOVED, _REPEATED = (
+    Ruling(decision, CLEAN, 0, 0)
+    for decision in (Decision.ACCEPTED, Decision.REJECTED, Decision.MOVED, Decision.REPEATED)
+)
+"""What follows from a record that is no account's, or is not decided."""
+
 BEFORE_ANY_POLICY = Policy()
 """Decides records that stand before a partition's first policy, which no gateway sends."""
 
@@ -93,11 +101,7 @@ def decode(records: Sequence[Record]) -> list[tuple[Record, AttemptsMessage | Un
 
 def users_of(decoded: Sequence[tuple[Record, AttemptsMessage | UndecodableError]]) -> set[str]:
     """The accounts whose states a batch needs."""
-    return {
-        message.user
-        for _, message in decoded
-        if isinstance(message, Attempt | Registered | Unblock)
-    }
+    return {message.user for _, message in decoded if isinstance(message, _OF_ACCOUNTS)}
 
 
 def decide(
@@ -125,20 +129,16 @@ def decide(
             newer = batch.policy is None or message.policy.version > batch.policy.version
             if newer:
                 batch.policy, batch.policy_changed = message.policy, True
-            decision = Decision.ACCEPTED if newer else Decision.REJECTED
             batch.audit.append(
-                _audit_row(record, message, Ruling(decision, CLEAN, 0, 0), batch.policy)
+                _audit_row(record, message, _TAKEN if newer else _REFUSED, batch.policy)
             )
         elif message.partitions < layout:
-            moved = Ruling(Decision.MOVED, CLEAN, 0, 0)
-            batch.audit.append(_audit_row(record, message, moved, batch.policy))
+            batch.audit.append(_audit_row(record, message, _MOVED, batch.policy))
         elif message.id in ids or is_repeated(message.id, record.offset):
-            repeated = Ruling(Decision.REPEATED, CLEAN, 0, 0)
-            batch.audit.append(_audit_row(record, message, repeated, batch.policy))
+            batch.audit.append(_audit_row(record, message, _REPEATED, batch.policy))
             ids.add(message.id)
         elif isinstance(message, SetLayout):
-            entered = Ruling(Decision.ACCEPTED, CLEAN, 0, 0)
-            batch.audit.append(_audit_row(record, message, entered, batch.policy))
+            batch.audit.append(_audit_row(record, message, _TAKEN, batch.policy))
         else:
             user = message.user
             current = batch.policy or BEFORE_ANY_POLICY
@@ -158,15 +158,15 @@ def _audit_row(
     record: Record, message: AttemptsMessage, ruling: Ruling, policy: Policy | None
 ) -> AuditRow:
     return AuditRow(
-        appended_ms=record.appended_ms,
-        offset=record.offset,
-        id=message.id,
-        kind=_KINDS[type(message)],
-        user="" if isinstance(message, SetPolicy | SetLayout) else message.user,
-        right=message.right if isinstance(message, Attempt) else None,
-        decision=ruling.decision,
-        until_ms=ruling.until_ms,
-        change=ruling.change,
-        policy_version=policy.version if policy else 0,
-        reply_partition=message.reply_partition,
+        record.appended_ms,
+        record.offset,
+        message.id,
+        _KINDS[type(message)],
+        message.user if isinstance(message, _OF_ACCOUNTS) else "",
+        message.right if isinstance(message, Attempt) else None,
+        ruling.decision,
+        ruling.until_ms,
+        ruling.change,
+        policy.version if policy else 0,
+        message.reply_partition,
     )

@@ -14,7 +14,7 @@ import structlog
 
 import settings
 from events.messages import Policy
-from processes import parent
+from processes import garbage, parent
 from processes.log import configure
 from processes.metrics import use_slot
 from processes.titles import title
@@ -55,6 +55,7 @@ def main(what: str, *words: str) -> int:
     clients = Clients(config, NO_PARTITION if spare else int(what))
     if spare:
         clients.warm()
+        garbage.settle()
         told = parent().listen()
         if told is None:
             return 0
@@ -62,6 +63,8 @@ def main(what: str, *words: str) -> int:
         words = tuple(words_told)
         clients.serve(int(number))
         _become(f"worker partition {number}")
+    else:
+        garbage.settle()
     clients.store.excused = EXCUSED in words
 
     stop = threading.Event()

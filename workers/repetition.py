@@ -7,6 +7,7 @@ owner, whenever it came, answers it alike; the audit has what an owner did not s
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping
 
 REACH = 20_000
@@ -19,6 +20,7 @@ class Recent:
     def __init__(self, offsets: Mapping[bytes, int]) -> None:
         """``offsets`` are those of all that were decided up to now, as far as they matter."""
         self._offsets = dict(offsets)
+        self._oldest = deque(offsets.items())
 
     def has(self, id_: bytes, offset: int) -> bool:
         """Whether a request that stands here repeats one of them."""
@@ -27,10 +29,11 @@ class Recent:
 
     def add(self, decided: Iterable[tuple[bytes, int]]) -> None:
         """Note what was decided, in the order of its offsets."""
-        offsets = self._offsets
-        last = -1
-        for id_, last in decided:
-            offsets.pop(id_, None)  # so that the first key is the oldest one
-            offsets[id_] = last
-        while offsets and offsets[next(iter(offsets))] < last - REACH:
-            del offsets[next(iter(offsets))]
+        decided = list(decided)
+        self._offsets.update(decided)
+        self._oldest.extend(decided)
+        out_of_reach = decided[-1][1] - REACH if decided else 0
+        while self._oldest and self._oldest[0][1] < out_of_reach:
+            id_, offset = self._oldest.popleft()
+            if self._offsets[id_] == offset:  # else it was there again since
+                del self._offsets[id_]

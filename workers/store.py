@@ -14,7 +14,7 @@ from psycopg_pool import ConnectionPool
 from events.messages import Decision, Policy
 from events.positions import Position
 from workers.batch import AuditRow, Batch, fingerprint
-from workers.columns import APPLY, audit_columns, state_columns, undecodable_columns
+from workers.columns import APPLY, Column, audit_columns, state_columns, undecodable_columns
 from workers.policy import LockState
 
 LOCK_TIMEOUT_MS = 1_000
@@ -159,8 +159,8 @@ class Store:
             rows = connection.execute(
                 "SELECT username, failures_ms, in_a_row, blocks, blocked_since_ms,"
                 " blocked_until_ms, blocked_why, last_ms"
-                " FROM lock_states WHERE username = ANY(%s)",
-                (list(users),),
+                " FROM lock_states WHERE username = ANY(%b::text[])",
+                (Column("text", list(users)),),
                 binary=True,
             )
             return {user: LockState(tuple(failures), *rest) for user, failures, *rest in rows}
