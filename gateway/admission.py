@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from gateway.errors import ClientGoneError, OverloadedError
 
 Turn = asyncio.Future[None]
+
+Gone = Callable[[], "asyncio.Future[None] | None"]
+"""Gives what is done once the client has left; asked only by who has to wait."""
 
 MEMORY = 32
 """Turns after which the pace has mostly forgotten what was before."""
@@ -23,6 +25,28 @@ class _Line:
 
     running: int = 0
     waiting: deque[Turn] = field(default_factory=deque)
+
+
+def nobody_leaves() -> None:
+    """There is no client that could leave."""
+
+
+class _Turn:
+    """One request's turn: a context, and cheaper than a generator that is one."""
+
+    __slots__ = ("_admission", "_gone", "_line", "_seconds", "_user")
+
+    def __init__(self, admission: Admission, user: str, seconds: float, gone: Gone) -> None:
+        self._admission = admission
+        self._user = user
+        self._seconds = seconds
+        self._gone = gone
+
+    async def __aenter__(self) -> None:
+        self._line = await self._admission._enter(self._user, self._seconds, self._gone)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._admission._leave(self._user, self._line)
 
 
 class Admission:
@@ -62,30 +86,26 @@ class Admission:
             self.waiting >= self._waiting_in_all or len(self._lines) * self.pace > seconds
         )
 
-    @asynccontextmanager
-    async def turn(
-        self, user: str, seconds: float, gone: asyncio.Future[None] | None = None
-    ) -> AsyncIterator[None]:
-        """Run the body when it is this request's turn, within this time.
+    def turn(self, user: str, seconds: float, gone: Gone = nobody_leaves) -> _Turn:
+        """A context whose body runs when it is this request's turn, within this time.
 
-        Raises OverloadedError where too many wait for that, or the time is over first, and
-        ClientGoneError where it has to wait and `gone` is done first. A request that
-        need not wait has its turn in any case: leaving at once is no way not to be counted.
+        Its begin raises OverloadedError where too many wait for that, or the time is over first,
+        and ClientGoneError where it has to wait and `gone` says that the client left first. A
+        request that need not wait has its turn in any case: leaving at once is no way not to be
+        counted.
         """
+        return _Turn(self, user, seconds, gone)
+
+    async def _enter(self, user: str, seconds: float, gone: Gone) -> _Line:
         line = self._lines.setdefault(user, _Line())
         if line.running < self._per_user and self.running < self._in_all:  # so nobody waits
             line.running += 1
             self.running += 1
         else:
             await self._wait(user, line, seconds, gone)
-        try:
-            yield
-        finally:
-            self._leave(user, line)
+        return line
 
-    async def _wait(
-        self, user: str, line: _Line, seconds: float, gone: asyncio.Future[None] | None
-    ) -> None:
+    async def _wait(self, user: str, line: _Line, seconds: float, gone: Gone) -> None:
         if self._wanted_since is None:
             self._wanted_since = self._clock()
         too_many = (
@@ -94,13 +114,14 @@ class Admission:
         if too_many or self._expected(line) > seconds:
             self._forget(user, line)
             raise OverloadedError("Too many logins are waiting; try again later")
+        left = gone()
         turn = asyncio.get_running_loop().create_future()
         line.waiting.append(turn)
         self.waiting += 1
         self._queue(user, line)
         try:
             await asyncio.wait(
-                (turn, gone) if gone else (turn,),
+                (turn, left) if left else (turn,),
                 timeout=seconds,
                 return_when=asyncio.FIRST_COMPLETED,
             )
@@ -109,7 +130,7 @@ class Admission:
             raise
         if not turn.done():
             self._give_up(user, line, turn)
-            if gone and gone.done():
+            if left and left.done():
                 raise ClientGoneError("The client left before it was this request's turn")
             raise OverloadedError("It took too long until it was this login's turn")
 

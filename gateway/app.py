@@ -33,8 +33,52 @@ class Refusing(Protocol):
 class GatewayRequest(Request):
     """A request that knows whether its client has left."""
 
-    gone: asyncio.Future[None]
-    """Done when the client has left, or cannot be understood any more."""
+    receive: ASGIReceiveCallable
+    _size = 0
+    _whole = False
+    _left = False
+    _watcher: asyncio.Task[None] | None = None
+
+    def gone(self) -> asyncio.Future[None]:
+        """Done when the client has left, or cannot be understood any more."""
+        if self._watcher is None:
+            self._watcher = asyncio.ensure_future(self._watch())
+        return self._watcher
+
+    async def whole_body(self) -> bytes:
+        """The body, or what had come of it when the client left.
+
+        Raises RequestEntityTooLarge, and TimeoutError where it does not arrive in time.
+        """
+        async with asyncio.timeout(self.body_timeout):
+            if self._watcher is None:  # else that takes in what arrives
+                while not self._whole and max(self._size, self.content_length or 0) <= BODY_MAX:
+                    await self._take()
+            return cast(bytes, await self.body)
+
+    def ended(self) -> None:
+        """Listen no more."""
+        if self._watcher is not None:
+            self._watcher.cancel()
+
+    async def _watch(self) -> None:
+        while not self._left:
+            await self._take()
+
+    async def _take(self) -> None:
+        message = await self.receive()
+        if message["type"] == "http.request":
+            data = message.get("body", b"")
+            self._size += len(data)
+            self.body.append(data)
+            if message.get("more_body", False):
+                return
+        else:
+            # What there is of the body now is as much of it as there will ever be. A body that
+            # is broken looks like a client that left, and its sender waits for an answer.
+            self._left = True
+        self._whole = True
+        self.body.set_complete()
 
 
 Direct = Callable[[GatewayRequest], Awaitable[Response]]
@@ -44,7 +88,7 @@ class Connection(ASGIHTTPConnection):
     """One request. Quart would cancel its handler when the client leaves; this goes on.
 
     Otherwise a guess whose sender hangs up at once would not count. What only waits so far
-    looks at :attr:`GatewayRequest.gone` and does not begin.
+    looks at :meth:`GatewayRequest.gone` and does not begin.
     """
 
     app: GatewayApp
@@ -57,16 +101,25 @@ class Connection(ASGIHTTPConnection):
             await door.refuse(self.scope, send)
             return
         request = cast(GatewayRequest, self._create_request_from_scope(send))
-        receiver = asyncio.ensure_future(self.handle_messages(request, receive))
-        request.gone = receiver
-        # What there is of the body then is as much of it as there will ever be. A body that is
-        # broken looks like a client that left, and its sender waits for an answer.
-        receiver.add_done_callback(lambda _: request.body.set_complete())
+        request.receive = receive
+        if not self.app.is_direct(request):
+            request.gone()  # takes in the body, which Quart only waits for
         handler = asyncio.ensure_future(self.handle_request(request, send))
         self.app.in_hand.add(handler)
-        handler.add_done_callback(self.app.in_hand.discard)
-        handler.add_done_callback(lambda _: receiver.cancel())
-        await asyncio.wait((handler,))
+        ended = asyncio.get_running_loop().create_future()
+
+        def end(handler: asyncio.Future[None]) -> None:
+            self.app.in_hand.discard(handler)
+            request.ended()
+            if not ended.done():
+                ended.set_result(None)
+
+        handler.add_done_callback(end)
+        await ended
+
+    async def handle_request(self, request: Request, send: ASGISendCallable) -> None:
+        """Answer it, without a task and a timer for the sending."""
+        await self._send_response(send, await self.app.handle_request(request))
 
     async def _send_response(self, send: ASGISendCallable, response: ResponseTypes) -> None:
         """Send it in two messages, where Quart needs three: our answers are whole."""
@@ -103,16 +156,19 @@ class GatewayApp(Quart):
         self.register_error_handler(HTTPException, _http_error)
         self.register_error_handler(Exception, _unexpected)
 
+    def is_direct(self, request: Request) -> bool:
+        """Whether :meth:`handle_request` answers it without Quart."""
+        return (request.method, request.path) in self.direct
+
     async def handle_request(self, request: Request) -> ResponseTypes:
         """As Quart does it; or without its contexts, hooks, signals and sessions.
 
         A direct resource uses none of these, and they are half of what an answer costs.
         """
-        direct = self.direct.get((request.method, request.path))
-        if direct is None:
+        if not self.is_direct(request):
             return await super().handle_request(request)
         try:
-            return await direct(cast(GatewayRequest, request))
+            return await self.direct[request.method, request.path](cast(GatewayRequest, request))
         except ApiError as error:
             return answers.refusal(error)
         except Exception as error:

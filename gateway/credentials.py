@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
+from typing import Protocol
 
 import msgspec
-from quart import Request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from gateway import profiles
@@ -29,14 +28,20 @@ class Credentials(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 _decoder = msgspec.json.Decoder(Credentials)
 
 
-async def read_credentials(request: Request) -> Credentials:
+class Arriving(Protocol):
+    """What this needs of :class:`gateway.app.GatewayRequest`."""
+
+    @property
+    def mimetype(self) -> str: ...
+    async def whole_body(self) -> bytes: ...
+
+
+async def read_credentials(request: Arriving) -> Credentials:
     """The credentials in this request, or the BadRequestError that says what is wrong."""
     if request.mimetype != "application/json":
         raise NotJsonError("The Content-Type must be application/json")
     try:
-        # As get_data() does it, but without a task of its own for the wait.
-        async with asyncio.timeout(request.body_timeout):
-            body: bytes = await request.body
+        body = await request.whole_body()
     except RequestEntityTooLarge:
         raise TooLargeError(f"The body must have at most {BODY_MAX} bytes") from None
     except TimeoutError:

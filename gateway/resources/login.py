@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import cast
 
@@ -12,6 +11,7 @@ from quart_schema import document_request
 
 from events.messages import Attempt, Decision, Verdict
 from gateway import answers, metrics
+from gateway.admission import Gone
 from gateway.app import GatewayRequest, current_request, services
 from gateway.asking import left
 from gateway.credentials import Credentials, read_credentials
@@ -60,9 +60,7 @@ async def answer_login(here: LoginServices, request: GatewayRequest) -> Response
         metrics.LOGIN_SECONDS.observe(time.monotonic() - started)
 
 
-async def _decide(
-    here: LoginServices, credentials: Credentials, due: float, gone: asyncio.Future[None]
-) -> None:
+async def _decide(here: LoginServices, credentials: Credentials, due: float, gone: Gone) -> None:
     """Return if the log accepts; any other outcome is an ApiError."""
     user = credentials.user
     here.refuse_what_is_blocked(user)

@@ -6,7 +6,7 @@ import time
 from typing import cast
 
 from psycopg import AsyncConnection
-from quart import Blueprint, Response, request
+from quart import Blueprint, Response
 from quart_schema import document_request
 
 from events.messages import Registered
@@ -36,7 +36,7 @@ async def register() -> Response:
     due = time.monotonic() + here.settings.deadline_seconds
     result = "unavailable"
     try:
-        credentials = await read_credentials(request)
+        credentials = await read_credentials(current_request())
         await _create(here, credentials, due)
         result = "created"
     except ApiError as error:

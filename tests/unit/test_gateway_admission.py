@@ -47,7 +47,7 @@ class Crowd:
     async def _stay(
         self, user: str, name: str, seconds: float, gone: asyncio.Future[None] | None
     ) -> None:
-        async with self.admission.turn(user, seconds, gone):
+        async with self.admission.turn(user, seconds, lambda: gone):
             self.inside.append(name)
             await self.doors[name].wait()
             self.inside.remove(name)
