@@ -11,7 +11,7 @@ from bench import accounts
 from bench.client import Job, drive
 from bench.system import Up, up
 
-WARM_CLIENTS, WARM_SECONDS = 64, 8.0
+WARM_CLIENTS, WARM_SECONDS = 64, 16.0
 """What Kafka's Java needs until it is as fast as it is going to be."""
 
 

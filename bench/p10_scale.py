@@ -14,7 +14,7 @@ from bench.usage import Usage
 
 PARTITIONS = (1, 2, 4, 8, 16)
 USUAL_PARTITIONS, USUAL_PROCESSES = 4, 2
-WARM_SECONDS = 5.0  # each has a Java that has just started
+WARM_SECONDS = 15.0  # each has a Java that has just started
 CLIFF = 0.75
 """What more partitions may leave of the rate, from one count to the next, and be no cliff."""
 
