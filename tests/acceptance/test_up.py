@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
@@ -98,7 +99,8 @@ class Up:
     def kill(self) -> None:
         """End whatever still lives, at once."""
         for process in self.processes():
-            process.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
         if self.make:
             self.make.wait()
 

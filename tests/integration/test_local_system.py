@@ -120,7 +120,9 @@ def test_parts_of_a_group_are_stopped_together(stage: Stage) -> None:
     stage.system.start([server, *(replace(part, group="clients") for part in group)])
     stage.run(lambda: stage.system.complete)
     stage.stop()
-    assert stage.order(Gone) == ["a", "b", "server"]
+    *clients, last = stage.order(Gone)
+    assert sorted(clients) == ["a", "b"]  # which one is noticed first is chance
+    assert last == "server"
     assert stage.order(Killed) == []
 
 
