@@ -16,7 +16,8 @@ COMMAND = (sys.executable, "-m", "workers.partition")
 """What a worker's process runs; behind it comes which partition's it is to be."""
 
 AGAIN_SECONDS = 2.0
-"""Between two starts of a spare: one that cannot live must not eat the others' processor."""
+"""From the start of a spare that died to the next one's: one that cannot live must not eat the
+others' processor. One that was taken is followed at once."""
 
 
 class Spares:
@@ -35,6 +36,7 @@ class Spares:
             spare.close()
             return Child(spec)
         spare.tell(" ".join(spec.command[len(COMMAND) :]))
+        self._start_at = 0.0
         return spare
 
     def refill(self) -> None:

@@ -132,13 +132,13 @@ class Supervisor:
         if message is not None and (error := message.error()) is not None:
             log.warning("Kafka says", error=error.str())
         self._leaving.end()
+        if self.ready:
+            self._spares.refill()
         now = time.monotonic()
         if now >= self._commit_at:
             self._commit_at = now + COMMIT_SECONDS
             self._commit_offsets()
             self._release_fenced()
-            if self.ready:
-                self._spares.refill()
             ready = {
                 number
                 for name, state in self.keeper.states.items()
