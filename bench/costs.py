@@ -33,7 +33,7 @@ from events.messages import Attempt, encode, new_id
 from events.topics import ATTEMPTS, partition_of
 
 CLIENTS = 32
-WARM_SECONDS = 8.0  # what Kafka's Java needs until it is as fast as it is going to be
+WARM_SECONDS = 16.0  # what Kafka's Java needs until it is as fast as it is going to be
 IDLE_SECONDS = 3.0
 WRONG = 0.05  # of a backlog's attempts
 DRAIN_SECONDS = 300.0
@@ -120,7 +120,7 @@ def main() -> int:
     """Measure and write."""
     parser = argparse.ArgumentParser(prog="python -m bench.costs", description=__doc__)
     parser.add_argument("--seconds", type=float, default=8.0, help="of each measurement (8)")
-    parser.add_argument("--backlog", type=int, default=100_000, help="attempts of each (100,000)")
+    parser.add_argument("--backlog", type=int, default=200_000, help="attempts of each (200,000)")
     arguments = parser.parse_args()
     machine, at = describe(), datetime.now(UTC)
     print(machine)
@@ -143,9 +143,8 @@ def _measure(machine: str, seconds: float, backlog: int) -> Costs:
         cheap = meter.measure(lambda: _logins(system, accounts.CHEAP, seconds))
         real = meter.measure(lambda: _logins(system, accounts.REAL, seconds))
         print(f"logins: {real.rate:,.0f}/s, and with the cheapest hash {cheap.rate:,.0f}/s")
-        append = Append(system, meter.partitions)
-        all_ = _drain(meter, backlog, lambda n: append(n, None))
-        one = _drain(meter, backlog, lambda n: append(n, 0))
+        all_ = _drain(system, meter, _attempts(backlog, meter.partitions))
+        one = _drain(system, meter, _attempts(backlog, meter.partitions, only=0))
         print(f"backlog: {all_.rate:,.0f}/s in all partitions, {one.rate:,.0f}/s in one")
     return Costs(
         machine=machine,
@@ -175,41 +174,46 @@ def _logins(system: Up, users: str, seconds: float) -> None:
     drive(job, 200, 503)
 
 
-class Append:
-    """Puts attempts of distinct users into the log, faster than any gateway."""
-
-    def __init__(self, system: Up, partitions: int) -> None:
-        self._servers = system.env["KAFKA_BOOTSTRAP_SERVERS"]
-        self._partitions = partitions
-
-    def __call__(self, count: int, only: int | None) -> None:
-        """So many, in all partitions or in one."""
-        producer = Producer(
-            {
-                "bootstrap.servers": self._servers,
-                "linger.ms": 20,
-                "queue.buffering.max.messages": count + 1,
-            }
-        )
-        while count:
-            user = "".join(random.choices(string.ascii_lowercase, k=16))
-            partition = partition_of(user, self._partitions)
-            if only in (None, partition):
-                attempt = Attempt(new_id(), 0, user, random.random() >= WRONG)
-                producer.produce(ATTEMPTS, encode(attempt), user.encode(), partition=partition)
-                count -= 1
-        if producer.flush(60):
-            raise BenchError("Kafka did not take a backlog within 60 s.")
+Attempts = list[tuple[int, str, bytes]]
+"""Partitions, users and messages."""
 
 
-def _drain(meter: Meter, count: int, append: Callable[[int], None]) -> Cost:
-    """The cost of so many attempts; its rate is that after the last one was in the log."""
+def _attempts(count: int, partitions: int, only: int | None = None) -> Attempts:
+    """Of so many distinct users, in all partitions or in one."""
+    made: Attempts = []
+    while len(made) < count:
+        user = "".join(random.choices(string.ascii_lowercase, k=16))
+        partition = partition_of(user, partitions)
+        if only in (None, partition):
+            message = encode(Attempt(new_id(), 0, user, random.random() >= WRONG))
+            made.append((partition, user, message))
+    return made
+
+
+def _append(system: Up, attempts: Attempts) -> None:
+    """Put them into the log, faster than they can be decided."""
+    producer = Producer(
+        {
+            "bootstrap.servers": system.env["KAFKA_BOOTSTRAP_SERVERS"],
+            "linger.ms": 20,
+            "queue.buffering.max.messages": len(attempts) + 1,
+        }
+    )
+    for partition, user, message in attempts:
+        producer.produce(ATTEMPTS, message, user.encode(), partition=partition)
+    if producer.flush(60):
+        raise BenchError("Kafka did not take a backlog within 60 s.")
+
+
+def _drain(system: Up, meter: Meter, attempts: Attempts) -> Cost:
+    """The cost of these attempts; its rate is that after the last one was in the log."""
+    count = len(attempts)
     until = meter.decided() + count
     rate = 0.0
 
     def work() -> None:
         nonlocal rate
-        append(count)
+        _append(system, attempts)
         began, start, due = time.monotonic(), meter.decided(), time.monotonic() + DRAIN_SECONDS
         if until - start < count / 10:
             raise BenchError(f"{count:,} attempts were no backlog; name more with --backlog.")
