@@ -27,10 +27,6 @@ class _Line:
     waiting: deque[Turn] = field(default_factory=deque)
 
 
-def nobody_leaves() -> None:
-    """There is no client that could leave."""
-
-
 class _Turn:
     """One request's turn: a context, and cheaper than a generator that is one."""
 
@@ -86,7 +82,7 @@ class Admission:
             self.waiting >= self._waiting_in_all or len(self._lines) * self.pace > seconds
         )
 
-    def turn(self, user: str, seconds: float, gone: Gone = nobody_leaves) -> _Turn:
+    def turn(self, user: str, seconds: float, gone: Gone) -> _Turn:
         """A context whose body runs when it is this request's turn, within this time.
 
         Its begin raises OverloadedError where too many wait for that, or the time is over first,

@@ -30,7 +30,7 @@ class Keeper:
 
     A death is followed by a restart: the first is immediate, the next ones wait
     0.1 s, doubling up to 10 s, without limit, until the process has been ready for
-    10 s. Processes do not affect each other.
+    5 s. Processes do not affect each other.
 
     Nothing happens but inside :meth:`step`, which has to be called at least once a
     second. Only :meth:`wake` may be called from another thread or from a signal
