@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 
 import psutil
@@ -96,13 +96,14 @@ class Up:
                 continue
         return found
 
-    def kill(self) -> None:
-        """End whatever still lives, at once."""
+    def kill(self, spare: Container[psutil.Process] = ()) -> None:
+        """End whatever still lives, at once, but these; some go by themselves meanwhile."""
         for process in self.processes():
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
+            if process not in spare:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
         if self.make:
-            self.make.wait()
+            self.make.wait(PATIENCE)
 
     def close(self) -> None:
         """Free what this object has open."""
@@ -198,11 +199,7 @@ def test_it_comes_back_after_a_kill_of_everything(up: Up) -> None:
     left = [tether, java]
     for process in left:
         process.suspend()
-    for process in up.processes():
-        if process not in left:
-            process.kill()
-    assert up.make
-    up.make.wait(PATIENCE)
+    up.kill(spare=left)
     up.start()
     up.wait_up()
     assert "kafka was still running, left behind by a run that was killed" in up.said
