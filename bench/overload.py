@@ -1,5 +1,5 @@
 """`python -m bench.overload`: what becomes of logins when ten times too many come, and of
-others when one account is flooded. About 40 seconds, and the start of a system.
+others when one account is flooded. About 80 seconds, and the start of a system.
 
 CPU is shared with the client, so the peak is what a machine can do that has its clients on it.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import resource
 import sys
 import time
@@ -29,7 +30,8 @@ PASSWORD = "the right password"  # noqa: S105  # nobody's
 TIMES = 10
 PEAK_CLIENTS = 32
 OTHERS_RATE = 10.0  # logins a second of those who are not flooded
-WARM, PEAK, QUIET, FLOOD, OVERLOAD = 1.0, 6.0, 8.0, 8.0, 10.0  # seconds
+WARM, PEAK, QUIET, FLOOD, OVERLOAD = 3.0, 6.0, 25.0, 26.0, 10.0  # seconds
+RECOGNISED = 1.0  # seconds after which a flood is known to be one
 
 ACCEPTED, REFUSED = 200, 503
 
@@ -107,6 +109,9 @@ async def measure(system: Up, table: Table) -> list[tuple[bool, str]]:
         load.open_loop(TIMES * peak.rate, FLOOD, lambda: post("/login", "flooded", PASSWORD))
     )
     beside = await phase("others, a flood", load.open_loop(OTHERS_RATE, FLOOD, anybody))
+    others_from = time.monotonic() - beside.seconds + RECOGNISED
+    first = beside.accepted.within(0, others_from).percentile(1)
+    rest = beside.accepted.within(others_from, math.inf)
     await flooding
 
     before = system.memory("gateway login")
@@ -125,8 +130,15 @@ async def measure(system: Up, table: Table) -> list[tuple[bool, str]]:
         f"{await middle / 2**20:.0f} in its middle, {after / 2**20:.0f} after it. "
         f"The client took {share:.0%} of a core."
     )
+    print(
+        f"Others beside the flood: at most {first * 1000:.0f} ms in its first second, "
+        f"then a p50 of {rest.percentile(0.5) * 1000:.0f} ms "
+        f"and a p99 of {rest.percentile(0.99) * 1000:.0f} ms."
+    )
     refused = flood.samples.only(REFUSED)
-    p99, quiet_p99, beside_p99 = (p.accepted.percentile(0.99) for p in (flood, quiet, beside))
+    p99, quiet_p99, beside_p99 = (
+        s.percentile(0.99) for s in (flood.accepted, quiet.accepted, rest)
+    )
     return [
         (p99 < 2 * deadline, f"accepted under overload: p99 {p99:.2f} s < {2 * deadline:g} s"),
         (
@@ -145,7 +157,7 @@ async def measure(system: Up, table: Table) -> list[tuple[bool, str]]:
         ),
         (
             beside_p99 <= 2 * quiet_p99,
-            f"others beside a flood: p99 {beside_p99 * 1000:.0f} ms <= "
+            f"others beside a flood, once it is recognised: p99 {beside_p99 * 1000:.0f} ms <= "
             f"twice the quiet {quiet_p99 * 1000:.0f} ms",
         ),
     ]

@@ -8,8 +8,9 @@ import structlog
 
 import processes
 import settings
-from gateway.serve import LISTENER, slot
+from gateway.serve import LISTENER, VISITORS, slot
 from gateway.sockets import listen
+from gateway.visitors import shared_file
 from processes import log as logs
 from processes import metrics as shared_metrics
 from processes.titles import title
@@ -39,6 +40,7 @@ class Supervisor:
                 "operator_host", config.operator_host, "operator_port", config.operator_port
             ),
         }
+        self._visitors = shared_file()
         self._names = [f"login {n}" for n in range(1, config.gateway_processes + 1)]
         self._names.append("operator")
         self._started: set[str] = set()
@@ -60,14 +62,16 @@ class Supervisor:
                 self._keeper.stop()
         for listener in self._listeners.values():
             listener.close()
+        self._visitors.close()
 
     def _spec(self, name: str) -> processes.ProcessSpec:
         listener = self._listeners[name.split()[0]].fileno()
+        visitors = self._visitors.fileno()
         return processes.ProcessSpec(
             name=f"gateway {name}",
             command=(sys.executable, "-m", "gateway.serve", *name.split()),
-            env={LISTENER: str(listener)},
-            pass_fds=(listener,),
+            env={LISTENER: str(listener), VISITORS: str(visitors)},
+            pass_fds=(listener, visitors),
             # It serves before it is ready where Kafka or Postgres is away, if only 503s.
             start_timeout=120.0,
             drain_timeout=self._config.deadline_seconds + 2.5,

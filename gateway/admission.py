@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from gateway.errors import ClientGoneError, OverloadedError
-
-Turn = asyncio.Future[None]
+from gateway.lines import CALM, Line, Turn
+from gateway.visitors import Visitors
 
 Gone = Callable[[], "asyncio.Future[None] | None"]
 """Gives what is done once the client has left; asked only by who has to wait."""
@@ -18,19 +17,18 @@ Gone = Callable[[], "asyncio.Future[None] | None"]
 MEMORY = 32
 """Turns after which the pace has mostly forgotten what was before."""
 
+OTHERS = 3.0
+"""Seconds since another user's last request for which a flood is in somebody's way."""
 
-@dataclass
-class _Line:
-    """One user's checks: how many run, and who waits."""
-
-    running: int = 0
-    waiting: deque[Turn] = field(default_factory=deque)
+REST = 9.0
+"""How long a flooded user's next turn waits then, in times that a hash takes: it keeps a tenth of
+one thread [measured: with a half, others' p99 was three times the quiet one]."""
 
 
 class _Turn:
     """One request's turn: a context, and cheaper than a generator that is one."""
 
-    __slots__ = ("_admission", "_gone", "_line", "_seconds", "_user")
+    __slots__ = ("_admission", "_began", "_gone", "_line", "_seconds", "_user")
 
     def __init__(self, admission: Admission, user: str, seconds: float, gone: Gone) -> None:
         self._admission = admission
@@ -40,9 +38,10 @@ class _Turn:
 
     async def __aenter__(self) -> None:
         self._line = await self._admission._enter(self._user, self._seconds, self._gone)
+        self._began = self._admission._clock()
 
     async def __aexit__(self, *_: object) -> None:
-        self._admission._leave(self._user, self._line)
+        self._admission._leave(self._line, self._began)
 
 
 class Admission:
@@ -55,21 +54,34 @@ class Admission:
         waiting_per_user: int,
         waiting: int,
         then: Admission | None = None,
+        visitors: Visitors | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`then` is where those who have their turn wait again: its pace bounds this one's."""
+        """`then` is where those who have their turn wait again, for a thread.
+
+        Its pace bounds this one's. With `visitors`, a flood makes way for others: it rests after
+        each turn, by the time that one takes there.
+        """
         self._per_user = per_user
         self._in_all = in_all
         self._waiting_per_user = waiting_per_user
         self._waiting_in_all = waiting
-        self._lines: dict[str, _Line] = {}
-        self._next: OrderedDict[str, _Line] = OrderedDict()  # could go, if there were room
+        self._lines: dict[str, Line] = {}
+        self._next: OrderedDict[str, Line] = OrderedDict()  # could go, if there were room
         self._then = then
         self._clock = clock
+        self._visitors = visitors
+        self._floods: list[Line] = []
         self._pace = 0.0
+        self._turn_seconds = 0.0
         self._wanted_since: float | None = None  # more turns than there were, since this time
         self.running = 0
         self.waiting = 0
+
+    @property
+    def floods(self) -> int:
+        """Users whose requests are too many."""
+        return len(self._floods)
 
     @property
     def pace(self) -> float:
@@ -92,29 +104,37 @@ class Admission:
         """
         return _Turn(self, user, seconds, gone)
 
-    async def _enter(self, user: str, seconds: float, gone: Gone) -> _Line:
-        line = self._lines.setdefault(user, _Line())
-        if line.running < self._per_user and self.running < self._in_all:  # so nobody waits
+    async def _enter(self, user: str, seconds: float, gone: Gone) -> Line:
+        if self._visitors:
+            self._visitors.came(user, self._clock())
+        line = self._lines.get(user)
+        if line is None:
+            line = self._lines[user] = Line(user)
+        if not line.waiting and line.may_go(self._per_user) and self.running < self._in_all:
             line.running += 1
             self.running += 1
         else:
-            await self._wait(user, line, seconds, gone)
+            await self._wait(line, seconds, gone)
         return line
 
-    async def _wait(self, user: str, line: _Line, seconds: float, gone: Gone) -> None:
-        if self._wanted_since is None:
-            self._wanted_since = self._clock()
+    async def _wait(self, line: Line, seconds: float, gone: Gone) -> None:
+        now = self._clock()
+        line.wants(now)
+        self._look_for_flood(line, now)
+        if self._wanted_since is None and not line.flood:
+            self._wanted_since = now
         too_many = (
             self.waiting >= self._waiting_in_all or len(line.waiting) >= self._waiting_per_user
         )
         if too_many or self._expected(line) > seconds:
-            self._forget(user, line)
+            line.refuse()
+            self._forget(line)
             raise OverloadedError("Too many logins are waiting; try again later")
         left = gone()
         turn = asyncio.get_running_loop().create_future()
         line.waiting.append(turn)
         self.waiting += 1
-        self._queue(user, line)
+        self._queue(line)
         try:
             await asyncio.wait(
                 (turn, left) if left else (turn,),
@@ -122,55 +142,110 @@ class Admission:
                 return_when=asyncio.FIRST_COMPLETED,
             )
         except asyncio.CancelledError:
-            self._give_up(user, line, turn)
+            self._give_up(line, turn)
             raise
         if not turn.done():
-            self._give_up(user, line, turn)
+            self._give_up(line, turn)
             if left and left.done():
                 raise ClientGoneError("The client left before it was this request's turn")
             raise OverloadedError("It took too long until it was this login's turn")
 
-    def _expected(self, line: _Line) -> float:
+    def _expected(self, line: Line) -> float:
         """Seconds until a further request of this line has its turn, at the present pace."""
         mine = len(line.waiting) + line.running + 1
+        if line.flood:
+            return mine * (self._turn_seconds + self._rest(line, self._turn_seconds))
         return self.pace * min(self.waiting + self.running, mine * len(self._lines))
 
-    def _measure(self) -> None:
-        """A turn ended; if nobody waited for that, it says nothing about the pace."""
-        if self._wanted_since is not None:
-            now = self._clock()
-            self._pace += (now - self._wanted_since - self._pace) / MEMORY
-            self._wanted_since = now if self.waiting else None
+    def _rest(self, line: Line, turn_seconds: float) -> float:
+        """Seconds that a flood makes way after a turn of this length; none if nobody else comes.
 
-    def _give_up(self, user: str, line: _Line, turn: Turn) -> None:
+        A turn that took no time, since the account is blocked meanwhile, was in nobody's way.
+        """
+        if not (self._then and self._visitors):
+            return 0.0
+        if self._visitors.alone_for(line.user, self._clock()) > OTHERS:
+            return 0.0
+        return REST * min(turn_seconds, self._then._turn_seconds)
+
+    def _measure(self, began: float) -> float:
+        """Note the end of a turn and give its length.
+
+        If only floods waited for it, it says nothing about the pace.
+        """
+        now = self._clock()
+        seconds = now - began
+        self._turn_seconds += (seconds - self._turn_seconds) / MEMORY
+        if self._wanted_since is not None:
+            self._pace += (now - self._wanted_since - self._pace) / MEMORY
+            rest = sum(len(line.waiting) for line in self._floods)
+            self._wanted_since = now if self.waiting > rest else None
+        return seconds
+
+    def _give_up(self, line: Line, turn: Turn) -> None:
         if turn.done():  # it came at the same moment
-            self._leave(user, line)
+            self._leave(line, self._clock())
             return
         line.waiting.remove(turn)
         self.waiting -= 1
         if not line.waiting:
-            self._next.pop(user, None)
-            self._forget(user, line)
+            self._next.pop(line.user, None)
+            self._forget(line)
 
-    def _leave(self, user: str, line: _Line) -> None:
-        self._measure()
+    def _leave(self, line: Line, began: float) -> None:
+        seconds = self._measure(began)
         line.running -= 1
         self.running -= 1
-        self._queue(user, line)
-        self._forget(user, line)
+        self._look_for_flood(line, self._clock())
+        if line.flood and not line.rests and (rest := self._rest(line, seconds)):
+            line.rests = True
+            self._next.pop(line.user, None)
+            asyncio.get_running_loop().call_later(rest, self._rested, line)
+        self._go_on(line)
+
+    def _rested(self, line: Line) -> None:
+        line.rests = False
+        self._go_on(line)
+
+    def _look_for_flood(self, line: Line, now: float) -> None:
+        """See its begin, here or in another process; its end is seen a while later."""
+        if not self._visitors:
+            return
+        if line.too_many(now):
+            self._visitors.flood(line.user, now + CALM)
+        elif not self._visitors.floods(line.user, now):
+            return
+        if not line.flood:
+            line.flood = True
+            self._floods.append(line)
+            asyncio.get_running_loop().call_later(CALM, self._await_calm, line)
+
+    def _await_calm(self, line: Line) -> None:
+        assert self._visitors
+        if self._visitors.floods(line.user, self._clock()):
+            asyncio.get_running_loop().call_later(CALM, self._await_calm, line)
+        else:
+            line.flood = False
+            self._floods.remove(line)
+            self._go_on(line)
+
+    def _go_on(self, line: Line) -> None:
+        """Something has changed in this line; hand out what turns there are."""
+        self._queue(line)
+        self._forget(line)
         while self._next and self.running < self._in_all:
-            user, line = self._next.popitem(last=False)
+            _, line = self._next.popitem(last=False)
             line.waiting.popleft().set_result(None)
             line.running += 1
             self.running += 1
             self.waiting -= 1
-            self._queue(user, line)
+            self._queue(line)
 
-    def _queue(self, user: str, line: _Line) -> None:
+    def _queue(self, line: Line) -> None:
         """Behind all other users, if there is anybody who may go and is not in the queue."""
-        if line.waiting and line.running < self._per_user:
-            self._next.setdefault(user, line)
+        if line.waiting and line.may_go(self._per_user):
+            self._next.setdefault(line.user, line)
 
-    def _forget(self, user: str, line: _Line) -> None:
-        if not line.running and not line.waiting:
-            self._lines.pop(user, None)
+    def _forget(self, line: Line) -> None:
+        if line.empty:
+            self._lines.pop(line.user, None)

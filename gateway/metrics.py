@@ -44,6 +44,12 @@ HASH_SECONDS = Histogram(
 )
 HASHES_IN_FLIGHT = _gauge("cerrojo_hashes_in_flight", "Hashes that are being made or checked")
 LOGINS_WAITING = _gauge("cerrojo_logins_waiting", "Requests that wait for their turn to hash")
+FLOODED_ACCOUNTS = Gauge(
+    "cerrojo_flooded_accounts",
+    "Accounts with more logins than can be served, which make way for those of others; the largest "
+    "number of any process",
+    multiprocess_mode="livemax",
+)
 VIEW_BLOCKS = Gauge(
     "cerrojo_view_blocks",
     "Blocks that the gateway knows of; the largest number of any process, as all should agree",

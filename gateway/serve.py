@@ -26,6 +26,9 @@ log = structlog.get_logger()
 LISTENER = "CERROJO_LISTENER"
 """The variable that has the number of the listening socket."""
 
+VISITORS = "CERROJO_VISITORS"
+"""The variable that has the number of the file for :class:`gateway.visitors.Visitors`."""
+
 GRACE = 1.0
 """Seconds to finish after the supervisor died: what stops it may have waited already."""
 
@@ -42,11 +45,12 @@ async def run(role: str, config: settings.Settings) -> None:
     from gateway.operator_app import operator_app
     from gateway.server import serve
     from gateway.services import LoginServices, Services
+    from gateway.visitors import Visitors
 
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     if role == "login":
-        login_services = LoginServices(config)
+        login_services = LoginServices(config, Visitors(int(os.environ[VISITORS])))
         services: Services = login_services
         app = login_app(login_services)
     else:

@@ -18,6 +18,7 @@ from gateway.lookups import Lookups
 from gateway.news import News
 from gateway.times import now_ms
 from gateway.view import FRESH, View
+from gateway.visitors import Visitors
 from settings import Settings
 
 HASH_BY = 0.75
@@ -77,7 +78,7 @@ class Services:
 class LoginServices(Services):
     """Of a process that serves the login port."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, visitors: Visitors) -> None:
         super().__init__(settings)
         self.hasher = Hasher(settings)
         self.lookups = Lookups(self.database, settings.deadline_seconds)
@@ -87,6 +88,7 @@ class LoginServices(Services):
             settings.waiting_per_user,
             settings.waiting,
             then=self.hasher.turns,
+            visitors=visitors,
         )
         # A registration holds a connection while it waits for its verdict; logins need some, too.
         self.registering = asyncio.Semaphore(max(1, settings.database_connections // 2))
@@ -118,6 +120,7 @@ class LoginServices(Services):
         """Bring the metrics up to date."""
         super().observe()
         metrics.LOGINS_WAITING.set(self.admission.waiting + self.hasher.turns.waiting)
+        metrics.FLOODED_ACCOUNTS.set(self.admission.floods)
 
     async def close(self) -> None:
         """Close everything."""

@@ -30,7 +30,8 @@ class Keeper:
 
     A death is followed by a restart: the first is immediate, the next ones wait
     0.1 s, doubling up to 10 s, without limit, until the process has been ready for
-    5 s. Processes do not affect each other.
+    5 s. One that was ready and got a SIGKILL waits for 0.4 s at most: that was no fault of
+    its own, unless the kernel wanted its memory. Processes do not affect each other.
 
     Nothing happens but inside :meth:`step`, which has to be called at least once a
     second. Only :meth:`wake` may be called from another thread or from a signal

@@ -6,6 +6,7 @@ through the process object and the host. So a test can replay any history.
 
 from __future__ import annotations
 
+import signal
 from typing import Protocol
 
 from processes.events import (
@@ -28,6 +29,7 @@ from processes.spec import Phase, ProcessSpec, State
 FIRST_DELAY = 0.1  # s; the first restart is immediate, this is the second's delay
 LONGEST_DELAY = 10.0  # s; what a person waits at most once the cause is repaired
 STEADY = 5.0  # s ready, after which a death is news and not part of a series
+KILLED_FAILURES = 4  # 0.4 s: as long as a kill makes a process wait that had been ready
 KILL_AGAIN = 1.0  # s; a process deep in the kernel may need more than one SIGKILL's worth of time
 
 
@@ -183,6 +185,7 @@ class Slot:
 
     def _exited(self, process: Process, code: int, now: float) -> None:
         asked = self._phase in (Phase.DRAINING, Phase.KILLING)
+        killed = self._phase is Phase.READY and code == -signal.SIGKILL
         self._process = None
         self._host.close_process(self.spec, process)
         self._host.emit(Exited(self.spec.name, process.pid, code, now - self._started, asked))
@@ -196,7 +199,7 @@ class Slot:
         elif self.leaving:
             self._replace(now)
         else:
-            self._after_failure(now)
+            self._after_failure(now, killed)
 
     def _replace(self, now: float) -> None:
         if self._next is None:
@@ -206,9 +209,12 @@ class Slot:
         self.spec, self._next, self.leaving = self._next, None, False
         self.start(now)
 
-    def _after_failure(self, now: float) -> None:
+    def _after_failure(self, now: float, killed: bool = False) -> None:
+        """Try again later; `killed` is somebody's doing, or the kernel's for want of memory."""
         steady = self._ready_at is not None and now - self._ready_at >= STEADY
         self._failures = 1 if steady else self._failures + 1
+        if killed:
+            self._failures = min(self._failures, KILLED_FAILURES)
         seconds = delay(self._failures)
         self._enter(Phase.BACKING_OFF, now, seconds)
         if seconds:

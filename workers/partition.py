@@ -1,4 +1,4 @@
-"""`python -m workers.partition N`: the process that owns partition N, or `spare`."""
+"""`python -m workers.partition N`: the process that owns partition N; `spare-1` may own one."""
 
 from __future__ import annotations
 
@@ -33,6 +33,9 @@ GRACE_SECONDS = 4.0
 
 EXCUSED = "excused"
 
+SPARE = "spare-"
+"""What a spare is called, with a number behind it, until it gets a partition."""
+
 NO_PARTITION = -1
 """What a spare has until it gets one."""
 
@@ -42,11 +45,11 @@ log = structlog.get_logger()
 def main(what: str, *words: str) -> int:
     """Own the partition of this number until SIGTERM; the exit code.
 
-    As a "spare", get everything ready and wait for the number first. The word "excused"
+    As a spare, get everything ready and wait for the number first. The word "excused"
     behind the number says that its last owner died of no record (see `workers.alone`).
     """
-    spare = what == "spare"
-    _become("worker spare" if spare else f"worker partition {what}")
+    spare = what.startswith(SPARE)
+    _become(f"worker {what}" if spare else f"worker partition {what}")
     from workers.clients import Clients  # these define metrics, which must know their slot
 
     config = settings.load()

@@ -11,48 +11,61 @@ import time
 
 from processes.spawn import Child, Process
 from processes.spec import ProcessSpec
+from workers.partition import SPARE
 
 COMMAND = (sys.executable, "-m", "workers.partition")
 """What a worker's process runs; behind it comes which partition's it is to be."""
 
+NAMES = frozenset({f"{SPARE}1", f"{SPARE}2"})
+"""Two: a second worker that dies soon after another one must not wait for a start either."""
+
 AGAIN_SECONDS = 2.0
-"""From the start of a spare that died to the next one's: one that cannot live must not eat the
-others' processor. One that was taken is followed at once."""
+"""From a spare's start to the next one's: those that cannot live must not eat the others'
+processor. One that was taken is followed at once."""
 
 
 class Spares:
-    """Keeps one spare; :meth:`spawn` is a keeper's way of starting a worker."""
+    """Keeps some spares; :meth:`spawn` is a keeper's way of starting a worker."""
 
     def __init__(self) -> None:
-        self._spare: Child | None = None
+        self._spares: dict[str, Child] = {}  # by name; the first is the oldest
         self._start_at = 0.0
 
+    @property
+    def pids(self) -> list[int]:
+        """The spares' processes, the oldest first."""
+        return [spare.pid for spare in self._spares.values()]
+
     def spawn(self, spec: ProcessSpec) -> Process:
-        """A worker for the partition that this specification is of: the spare, if it lives."""
-        spare, self._spare = self._spare, None
-        if spare is None:
+        """A worker for the partition that this specification is of: a spare, if one lives."""
+        self._bury()
+        if not self._spares:
             return Child(spec)
-        if spare.poll() is not None:
-            spare.close()
-            return Child(spec)
+        spare = self._spares.pop(next(iter(self._spares)))
         spare.tell(" ".join(spec.command[len(COMMAND) :]))
         self._start_at = 0.0
         return spare
 
     def refill(self) -> None:
-        """Start a spare if there is none. For when nothing more urgent is to be done."""
-        if self._spare is not None and self._spare.poll() is not None:
-            self._spare.close()
-            self._spare = None
-        if self._spare is None and time.monotonic() >= self._start_at:
+        """Start a spare if one is missing. For when nothing more urgent is to be done."""
+        self._bury()
+        missing = NAMES - self._spares.keys()
+        if missing and time.monotonic() >= self._start_at:
             self._start_at = time.monotonic() + AGAIN_SECONDS
-            self._spare = Child(ProcessSpec(name="worker spare", command=(*COMMAND, "spare")))
+            name = min(missing)
+            spec = ProcessSpec(name=f"worker {name}", command=(*COMMAND, name))
+            self._spares[name] = Child(spec)
 
     def close(self) -> None:
-        """End the spare; it has nothing to finish."""
-        if self._spare is not None:
-            self._spare.kill()
-            while self._spare.poll() is None:
-                time.sleep(0.001)
-            self._spare.close()
-            self._spare = None
+        """End the spares; they have nothing to finish."""
+        for spare in self._spares.values():
+            spare.kill()
+        while self._spares:
+            self._bury()
+            time.sleep(0.001)
+
+    def _bury(self) -> None:
+        for name, spare in list(self._spares.items()):
+            if spare.poll() is not None:
+                del self._spares[name]
+                spare.close()

@@ -365,6 +365,24 @@ def test_a_shortly_ready_process_does_not_start_afresh(world: World) -> None:
     assert world.phase() is Phase.BACKING_OFF
 
 
+@pytest.mark.parametrize(("says", "longest"), [("ready", 0.4), ("nothing", 10.0)])
+def test_who_is_killed_by_somebody_waits_little(world: World, says: str, longest: float) -> None:
+    """A ready one is started again soon, however often; one that was not may never be able to."""
+    started(world)
+    waits = []
+    for _ in range(9):
+        world.process().say(says)
+        world.let(0)
+        died = world.now
+        world.process().exit(-signal.SIGKILL)
+        world.let(0)
+        while not world.alive():
+            world.keeper.step(60.0)
+        waits.append(round(world.process().started - died, 2))
+    assert waits[0] == 0.0
+    assert max(waits) == pytest.approx(longest, abs=0.02)
+
+
 def test_a_program_that_cannot_be_started_is_tried_again(world: World) -> None:
     """A failed start counts as a death: reported, delayed, tried again."""
     world.broken = True
