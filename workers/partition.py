@@ -49,7 +49,7 @@ def main(what: str, *words: str) -> int:
     behind the number says that its last owner died of no record (see `workers.alone`).
     """
     spare = what.startswith(SPARE)
-    _become(f"worker {what}" if spare else f"worker partition {what}")
+    _become("worker " + (what.replace("-", " ") if spare else f"partition {what}"))
     from workers.clients import Clients  # these define metrics, which must know their slot
 
     config = settings.load()
