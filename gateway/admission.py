@@ -17,6 +17,10 @@ Gone = Callable[[], "asyncio.Future[None] | None"]
 MEMORY = 32
 """Turns after which the pace has mostly forgotten what was before."""
 
+STALE = 5.0
+"""Seconds after which a pace is none any more, if nobody has waited since: one turn that stood
+still would else refuse a crowd hours later."""
+
 OTHERS = 3.0
 """Seconds since another user's last request for which a flood is in somebody's way."""
 
@@ -75,6 +79,7 @@ class Admission:
         self._pace = 0.0
         self._turn_seconds = 0.0
         self._wanted_since: float | None = None  # more turns than there were, since this time
+        self._paced_at = 0.0
         self.running = 0
         self.waiting = 0
 
@@ -86,7 +91,7 @@ class Admission:
     @property
     def pace(self) -> float:
         """Seconds from one turn's end to the next one's, when more were wanted than there were."""
-        return max(self._pace, self._then.pace if self._then else 0.0)
+        return max(self._own_pace(), self._then.pace if self._then else 0.0)
 
     def hopeless(self, seconds: float) -> bool:
         """Whether no request that comes now, whoever's it is, would have its turn in this time."""
@@ -119,9 +124,10 @@ class Admission:
 
     async def _wait(self, line: Line, seconds: float, gone: Gone) -> None:
         now = self._clock()
-        line.wants(now)
+        line.wants(now, seconds)
         self._look_for_flood(line, now)
         if self._wanted_since is None and not line.flood:
+            self._pace = self._own_pace()
             self._wanted_since = now
         too_many = (
             self.waiting >= self._waiting_in_all or len(line.waiting) >= self._waiting_per_user
@@ -157,6 +163,10 @@ class Admission:
             return mine * (self._turn_seconds + self._rest(line, self._turn_seconds))
         return self.pace * min(self.waiting + self.running, mine * len(self._lines))
 
+    def _own_pace(self) -> float:
+        stale = self._wanted_since is None and self._clock() - self._paced_at > STALE
+        return 0.0 if stale else self._pace
+
     def _rest(self, line: Line, turn_seconds: float) -> float:
         """Seconds that a flood makes way after a turn of this length; none if nobody else comes.
 
@@ -178,9 +188,12 @@ class Admission:
         self._turn_seconds += (seconds - self._turn_seconds) / MEMORY
         if self._wanted_since is not None:
             self._pace += (now - self._wanted_since - self._pace) / MEMORY
-            rest = sum(len(line.waiting) for line in self._floods)
-            self._wanted_since = now if self.waiting > rest else None
+            self._paced_at = now
+            self._wanted_since = None if self._only_floods_wait() else now
         return seconds
+
+    def _only_floods_wait(self) -> bool:
+        return self.waiting == sum(len(line.waiting) for line in self._floods)
 
     def _give_up(self, line: Line, turn: Turn) -> None:
         if turn.done():  # it came at the same moment
@@ -188,6 +201,8 @@ class Admission:
             return
         line.waiting.remove(turn)
         self.waiting -= 1
+        if self._only_floods_wait():
+            self._wanted_since = None
         if not line.waiting:
             self._next.pop(line.user, None)
             self._forget(line)
@@ -209,25 +224,36 @@ class Admission:
 
     def _look_for_flood(self, line: Line, now: float) -> None:
         """See its begin, here or in another process; its end is seen a while later."""
-        if not self._visitors:
+        if not self._visitors or line.flood:
             return
         if line.too_many(now):
             self._visitors.flood(line.user, now + CALM)
         elif not self._visitors.floods(line.user, now):
             return
-        if not line.flood:
-            line.flood = True
-            self._floods.append(line)
-            asyncio.get_running_loop().call_later(CALM, self._await_calm, line)
+        line.flood = True
+        line.came = 0
+        self._floods.append(line)
+        asyncio.get_running_loop().call_later(CALM, self._await_calm, line)
 
     def _await_calm(self, line: Line) -> None:
         assert self._visitors
-        if self._visitors.floods(line.user, self._clock()):
+        now = self._clock()
+        if self._more_than_all_threads_take(line.came):
+            self._visitors.flood(line.user, now + CALM)
+        if self._visitors.floods(line.user, now):
+            line.came = 0
             asyncio.get_running_loop().call_later(CALM, self._await_calm, line)
         else:
-            line.flood = False
+            line.end_flood(now)
             self._floods.remove(line)
             self._go_on(line)
+
+    def _more_than_all_threads_take(self, came: int) -> bool:
+        """Whether so many in a CALM would be too many if there were nobody else.
+
+        That some wait is no sign of it: a flood has them wait.
+        """
+        return self._then is not None and came * self._then._turn_seconds > CALM * self._then._in_all
 
     def _go_on(self, line: Line) -> None:
         """Something has changed in this line; hand out what turns there are."""

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.admission import Admission
+from gateway.admission import STALE, Admission
 from gateway.errors import ClientGoneError, OverloadedError
 
 LONG = 60.0  # seconds, which no test waits for
@@ -242,7 +242,7 @@ def test_a_slow_time_is_forgotten() -> None:
         await keep_a_pace(crowd, clock, seconds=10.0)
         await crowd.go("x299")
         await crowd.go("x")
-        clock.now += 1000.0  # nobody came, which says nothing
+        clock.now += STALE - 0.1  # nobody came, which says nothing yet
         for number in range(500):
             await crowd.come("a", f"a{number}")
             await crowd.come("b", "b", seconds=1.0)
@@ -254,6 +254,48 @@ def test_a_slow_time_is_forgotten() -> None:
             with pytest.raises(OverloadedError):
                 await crowd.tasks.pop("b")
         assert 50 < number < 200
+
+    run(test)
+
+
+def test_a_turn_that_stood_still_refuses_nobody_later() -> None:
+    """As when Kafka was away for a moment: a crowd that comes an hour later may wait."""
+
+    async def test() -> None:
+        clock = Clock()
+        crowd = Crowd(Admission(1, 1, waiting_per_user=500, waiting=1000, clock=clock))
+        await crowd.come("a", "slow")
+        await crowd.come("a", "waits")
+        clock.now += 300.0
+        await crowd.go("slow")
+        await crowd.go("waits")
+        clock.now += STALE + 0.1
+        for number in range(100):
+            await crowd.come("a", f"a{number}", seconds=4.0)
+        assert crowd.admission.waiting == 99
+        assert not crowd.admission.hopeless(4.0)
+        for number in range(100):
+            clock.now += 0.01
+            await crowd.go(f"a{number}")
+
+    run(test)
+
+
+def test_time_in_which_nobody_waits_is_no_pace() -> None:
+    """Who waited has left, and the turn that he waited for ends long after."""
+
+    async def test() -> None:
+        clock = Clock()
+        crowd = Crowd(Admission(1, 1, waiting_per_user=500, waiting=1000, clock=clock))
+        await crowd.come("a", "slow")
+        left = asyncio.get_running_loop().create_future()
+        await crowd.come("a", "leaves", gone=left)
+        left.set_result(None)
+        with pytest.raises(ClientGoneError):
+            await crowd.tasks.pop("leaves")
+        clock.now += 1000.0
+        await crowd.go("slow")
+        assert crowd.admission.pace == 0.0
 
     run(test)
 

@@ -169,17 +169,52 @@ def test_refused_ones_and_lasting_ones_make_a_flood() -> None:
         await stage.crowd.go("ana0")
         assert stage.crowd.admission.floods == 1
 
-        other = stage.process()
-        for name in ("cy1", "cy2", "cy3", "cy4", "cy5"):
-            await other.come("cy", name)
-        stage.clock.now += LASTING - 0.1
-        await other.come("cy", "cy6")
-        assert other.admission.floods == 0
-        stage.clock.now += 0.2
-        await other.come("cy", "cy7")
-        assert other.admission.floods == 1
-        for task in other.tasks.values():
-            task.cancel()
+        for patience, lasting in ((LASTING / 2, LASTING), (2 * LASTING, 2 * LASTING)):
+            other = stage.process()
+            for number in range(5):
+                await other.come("cy", f"cy{number}", patience)
+            stage.clock.now += lasting - 0.1
+            await other.come("cy", "cy5", patience)
+            assert other.admission.floods == 0
+            stage.clock.now += 0.2
+            await other.come("cy", "cy6", patience)
+            assert other.admission.floods == 1
+            for task in other.tasks.values():
+                task.cancel()
+            await settle()
+            stage.clock.now += CALM + 0.1
+
+    run(test)
+
+
+def test_a_busy_account_that_was_held_up_is_a_flood_for_a_while_only() -> None:
+    """Ten a second are fewer than the threads can take, though all of them wait meanwhile."""
+
+    async def test(stage: Stage) -> None:
+        names = iter(f"ana{number}" for number in range(10_000))
+
+        async def come_for(seconds: float, rate: int) -> None:
+            for _ in range(round(seconds * rate)):
+                await stage.crowd.come("ana", next(names), LASTING)
+                await stage.crowd.come("bob", name := "bob" + next(names))
+                await stage.timers.advance(1 / rate)
+                await stage.crowd.go(name)
+
+        admission = stage.crowd.admission
+        await come_for(LASTING + 1, 10)
+        assert admission.floods == 1
+        await come_for(CALM, 10)
+        assert admission.floods == 0
+        while len(stage.crowd.inside) > 1:
+            await stage.end_turns(stage.crowd)
+        assert admission.floods == 0
+
+        await come_for(LASTING + 1, 150)  # two threads take a hundred
+        assert admission.floods == 1
+        await come_for(2 * CALM, 150)
+        assert admission.floods == 1
+        await come_for(2 * CALM, 10)
+        assert admission.floods == 0
 
     run(test)
 
