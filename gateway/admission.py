@@ -253,7 +253,8 @@ class Admission:
 
         That some wait is no sign of it: a flood has them wait.
         """
-        return self._then is not None and came * self._then._turn_seconds > CALM * self._then._in_all
+        threads = self._then
+        return threads is not None and came * threads._turn_seconds > CALM * threads._in_all
 
     def _go_on(self, line: Line) -> None:
         """Something has changed in this line; hand out what turns there are."""
