@@ -11,7 +11,7 @@ from sql.migrate import migrate
 
 
 def main() -> int:
-    """Apply the migrations; 0 when the database is up to date."""
+    """Apply the migrations; 0 when there is none left to apply."""
     try:
         applied = migrate(settings.load().require_database())
     except settings.SettingsError as error:
@@ -20,7 +20,7 @@ def main() -> int:
     except psycopg.Error as error:
         print(f"DATABASE_URL: the migrations could not be applied: {error}", file=sys.stderr)
         return 1
-    print(f"Applied {', '.join(applied)}." if applied else "The database is up to date.")
+    print(f"Applied {', '.join(applied)}." if applied else "There is nothing to apply.")
     return 0
 
 

@@ -42,7 +42,8 @@ class LetGo(NamedTuple):
 def keep_house(database_url: str, audit_days: int) -> LetGo | None:
     """Make the audit's next partitions and let go what is due; None if another host is at it.
 
-    ``audit_days`` of 0 keeps the audit and the quarantine forever. May raise ``psycopg.Error``.
+    ``audit_days`` of 0 keeps the audit and the quarantine forever. May raise ``psycopg.Error``;
+    ``LockNotAvailable`` only after all has been done that needs no lock of the audit.
     """
     with psycopg.connect(
         database_url,
@@ -54,18 +55,30 @@ def keep_house(database_url: str, audit_days: int) -> LetGo | None:
     ) as database:
         if not _one(database, "SELECT pg_try_advisory_lock(%s)", LOCK):
             return None
-        _one(database, "SELECT make_audit_partitions(%s)", AUDIT_DAYS_AHEAD)
+        in_use: psycopg.errors.LockNotAvailable | None = None
         partitions = rows = 0
+        try:
+            _one(database, "SELECT make_audit_partitions(%s)", AUDIT_DAYS_AHEAD)
+            if audit_days:
+                partitions = _until_few(
+                    database, "audit_partitions", 1, "SELECT drop_old_audit(%s)::int", audit_days
+                )
+        except psycopg.errors.LockNotAvailable as error:
+            in_use = error  # somebody reads the audit, as for a backup; there are days to spare
         if audit_days:
-            partitions = _until_few(database, 1, "SELECT drop_old_audit(%s)::int", audit_days)
             rows = _until_few(
                 database,
+                "old_rows",
                 ROWS_AT_ONCE,
                 "SELECT delete_old_rows(%s, %s)",
                 audit_days,
                 ROWS_AT_ONCE,
             )
-        states = _until_few(database, ROWS_AT_ONCE, "SELECT forget_lock_states(%s)", ROWS_AT_ONCE)
+        states = _until_few(
+            database, "lock_states", ROWS_AT_ONCE, "SELECT forget_lock_states(%s)", ROWS_AT_ONCE
+        )
+        if in_use is not None:
+            raise in_use
         return LetGo(partitions, rows, states)
 
 
@@ -97,23 +110,24 @@ class Housekeeper:
             let_go = keep_house(self._database_url, self._audit_days)
         except psycopg.Error as error:
             log.warning(
-                "Old data could not be let go; it is tried again in a minute",
+                "Not all of the housekeeping could be done; it is tried again in a minute",
                 error=str(error).strip(),
             )
             return AGAIN_SECONDS
-        for kind, count in (let_go or LetGo())._asdict().items():
-            metrics.LET_GO.labels(kind).inc(count)
         if let_go is not None and any(let_go):
             log.info("Old data is let go", **let_go._asdict())
         return EVERY_SECONDS
 
 
-def _until_few(database: psycopg.Connection[Any], many: int, query: str, *values: object) -> int:
+def _until_few(
+    database: psycopg.Connection[Any], kind: str, many: int, query: str, *values: object
+) -> int:
     """Say it again as long as it did as much as it might; the sum."""
     total = 0
     for _ in range(MOST_ROUNDS):
         count = _one(database, query, *values)
         total += count
+        metrics.LET_GO.labels(kind).inc(count)  # at once: what comes after it may fail
         if count < many:
             break
     return total

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg
@@ -13,6 +14,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
 from events.messages import FOREVER
 from events.topics import ATTEMPTS, BLOCKS, VERDICTS, Retention, create_topics
+from sql.migrate import migrate
 from workers import housekeeping
 from workers.housekeeping import LetGo, keep_house
 
@@ -49,6 +51,16 @@ def partition_of_day(connection: psycopg.Connection[Any], days_ago: int) -> None
 def offsets(connection: psycopg.Connection[Any], table: str = "audit") -> list[int]:
     """The offsets of the rows that are left."""
     return [n for (n,) in connection.execute(f"SELECT log_offset FROM {table} ORDER BY 1")]
+
+
+def housekeeping_waits(connection: psycopg.Connection[Any]) -> bool:
+    """Whether it waits for somebody's lock at this moment."""
+    return bool(
+        connection.execute(
+            "SELECT 1 FROM pg_stat_activity WHERE application_name = 'cerrojo housekeeping'"
+            " AND datname = current_database() AND wait_event_type = 'Lock'"
+        ).fetchone()
+    )
 
 
 def test_old_audit_partitions_are_dropped_whole(connection: psycopg.Connection[Any], database: str):
@@ -89,18 +101,22 @@ def test_zero_days_keep_the_audit_forever(connection: psycopg.Connection[Any], d
     assert offsets(connection) == [1, 2]
 
 
+def last_day(connection: psycopg.Connection[Any]) -> str:
+    """The newest daily partition."""
+    (name,) = connection.execute(
+        "SELECT max(relname) FROM pg_class WHERE relname ~ '^audit_[0-9]{8}$'"
+    ).fetchone() or ("",)
+    return str(name)
+
+
 def test_partitions_of_the_days_to_come_are_made_by_whoever_is_alive(
     connection: psycopg.Connection[Any], database: str
 ):
     """A system that runs for longer than a week has them without a migration."""
-    query = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'audit'::regclass"
-    before = connection.execute(query).fetchone()
-    (tomorrow,) = connection.execute(
-        "SELECT max(relname) FROM pg_class WHERE relname ~ '^audit_[0-9]{8}$'"
-    ).fetchone() or ("",)
-    connection.execute(f"DROP TABLE {tomorrow}")
+    day = last_day(connection)
+    connection.execute(f"DROP TABLE {day}")
     keep_house(database, 90)
-    assert connection.execute(query).fetchone() == before
+    assert last_day(connection) == day
 
 
 def test_several_hosts_at_once_do_it_once(connection: psycopg.Connection[Any], database: str):
@@ -129,6 +145,40 @@ def test_who_reads_the_audit_is_not_waited_for(connection: psycopg.Connection[An
         with pytest.raises(psycopg.errors.LockNotAvailable):
             keep_house(database, 90)
     assert keep_house(database, 90) == LetGo(audit_partitions=1)
+
+
+def test_no_decision_waits_for_a_day_to_come_while_somebody_reads_the_audit(
+    connection: psycopg.Connection[Any], database: str
+):
+    """As long as a backup takes; all that needs no lock of the audit is done all the same."""
+    day = last_day(connection)
+    connection.execute(f"DROP TABLE {day}")
+    audit(connection, 91, offset=1)
+    connection.execute("SET lock_timeout = '2s'")  # a login's deadline is five
+    with ThreadPoolExecutor(1) as other, psycopg.connect(database) as reader:
+        reader.execute("SELECT count(*) FROM audit")
+        run = other.submit(keep_house, database, 90)
+        while not run.done() and not housekeeping_waits(connection):
+            pass
+        audit(connection, 0, offset=2)
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            run.result()
+    assert offsets(connection) == [2]
+    assert keep_house(database, 90) == LetGo()
+    assert last_day(connection) == day
+
+
+def test_who_comes_while_another_makes_the_days_to_come_leaves_it_to_that_one(
+    connection: psycopg.Connection[Any], database: str
+):
+    """A host's start beside another host's housekeeping: no failure, and nothing is missing."""
+    day = last_day(connection)
+    connection.execute(f"DROP TABLE {day}")
+    with psycopg.connect(database) as other:
+        other.execute("SELECT make_audit_partitions(7)")
+        assert migrate(database) == []
+        assert keep_house(database, 0) == LetGo()
+    assert last_day(connection) == day
 
 
 FORGET_MS = 10 * DAY_MS
@@ -225,10 +275,7 @@ def test_a_state_that_is_written_anew_meanwhile_stays(
     with psycopg.connect(database) as worker:
         worker.execute("UPDATE lock_states SET last_ms = %s", (50 * DAY_MS,))
         deletion.start()
-        while not connection.execute(
-            "SELECT 1 FROM pg_stat_activity WHERE application_name = 'cerrojo housekeeping'"
-            " AND datname = current_database() AND wait_event_type = 'Lock'"
-        ).fetchone():
+        while not housekeeping_waits(connection):
             pass
     deletion.join()
     assert users(connection) == ["ana"]

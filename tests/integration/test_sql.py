@@ -52,6 +52,20 @@ def test_a_day_that_the_default_partition_has_rows_of_is_left_there(database_url
     assert len(audit_partitions(database_url)) == 9 + 2
 
 
+def test_a_start_does_not_wait_for_who_reads_the_audit(database_url: str):
+    """What is missing of the week ahead is left to the housekeeping."""
+    migrate(database_url)
+    partitions = audit_partitions(database_url)
+    with psycopg.connect(database_url) as connection:
+        connection.execute(f"DROP TABLE {partitions[-2]}")
+    with ThreadPoolExecutor(1) as other, psycopg.connect(database_url) as reader:
+        reader.execute("SELECT count(*) FROM audit")
+        assert other.submit(migrate, database_url).result(timeout=5) == []
+    assert len(audit_partitions(database_url)) == 8
+    migrate(database_url)
+    assert audit_partitions(database_url) == partitions
+
+
 def test_the_views_show_times_for_people(database_url: str):
     """A block without an end is until infinity, and one that is over is not listed."""
     migrate(database_url)
