@@ -17,6 +17,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
+CENTURY = 36_500 * 86_400.0
+"""Seconds; who wants longer means forever, and has a 0 for that."""
+
 
 class SettingsError(Exception):
     """A setting has a value that cannot be used; the message names it and the way out."""
@@ -117,13 +120,19 @@ class Settings(BaseSettings):
     policy_threshold: int = Field(5, ge=1, le=100, description="wrong passwords that block")
     policy_window_seconds: Seconds = Field(900.0, description="... when they fall within this time")
     policy_block_seconds: float = Field(
-        1800.0, ge=0, description="length of the first block; 0 is until an operator lifts it"
+        1800.0,
+        ge=0,
+        le=CENTURY,
+        description="length of the first block; 0 is until an operator lifts it",
     )
     policy_block_max_seconds: float = Field(
-        86_400.0, ge=0, description="blocks double up to this length"
+        86_400.0, ge=0, le=CENTURY, description="blocks double up to this length"
     )
     policy_final_failures: int = Field(
-        100, ge=0, description="wrong ones in a row that only an operator forgives; 0 is never"
+        100,
+        ge=0,
+        le=1_000_000,
+        description="wrong ones in a row that only an operator forgives; 0 is never",
     )
     policy_forget_days: int = Field(
         365,

@@ -18,6 +18,9 @@ FOREVER = 2**63 - 1
 
 
 MOST_PARTITIONS = 1024
+
+LONGEST_USER = 256
+"""Characters; more than a gateway lets through, and few enough for an index in Postgres."""
 """More partitions than anybody uses."""
 
 VERDICT_PARTITIONS = 16
@@ -192,8 +195,8 @@ def decode_attempts(value: bytes | None) -> AttemptsMessage:
         return message
     if not 0 <= message.partitions <= MOST_PARTITIONS:
         raise UndecodableError(f"there are never {message.partitions} partitions")
-    if not isinstance(message, SetLayout) and not message.user:
-        raise UndecodableError("the user is empty")
+    if not isinstance(message, SetLayout) and not 0 < len(message.user) <= LONGEST_USER:
+        raise UndecodableError(f"the user has {len(message.user)} characters")
     return message
 
 

@@ -8,7 +8,7 @@ import structlog
 
 import processes
 import settings
-from gateway.serve import LISTENER, VISITORS, slot
+from gateway.serve import LISTENER, LOADED, VISITORS, slot
 from gateway.sockets import listen
 from gateway.visitors import shared_file
 from processes import log as logs
@@ -21,7 +21,7 @@ STEP = 0.5  # seconds; also how often the keeper of this process hears from it
 
 
 class Supervisor:
-    """Keeps the processes of the gateway running and says when all are ready for the first time."""
+    """Keeps the processes of the gateway running and says when each has been ready for anything."""
 
     def __init__(self, config: settings.Settings) -> None:
         """Listen on both ports, or raise SettingsError.
@@ -44,7 +44,7 @@ class Supervisor:
         self._names = [f"login {n}" for n in range(1, config.gateway_processes + 1)]
         self._names.append("operator")
         self._started: set[str] = set()
-        self._ready: set[str] = set()
+        self._loaded: set[str] = set()
         self._keeper = processes.Keeper(self._on_event)
 
     def run(self) -> None:
@@ -72,8 +72,6 @@ class Supervisor:
             command=(sys.executable, "-m", "gateway.serve", *name.split()),
             env={LISTENER: str(listener), VISITORS: str(visitors)},
             pass_fds=(listener, visitors),
-            # It serves before it is ready where Kafka or Postgres is away, if only 503s.
-            start_timeout=120.0,
             drain_timeout=self._config.deadline_seconds + 2.5,
         )
 
@@ -88,9 +86,9 @@ class Supervisor:
             if name in self._started:
                 self._metrics.RESTARTS.labels(name.split()[0]).inc()
             self._started.add(name)
-        elif isinstance(event, processes.Ready) and name not in self._ready:
-            self._ready.add(name)
-            if len(self._ready) == len(self._names):
+        elif event == processes.Said(event.name, LOADED, "") and name not in self._loaded:
+            self._loaded.add(name)
+            if len(self._loaded) == len(self._names):
                 config = self._config
                 log.info(
                     "The gateway is ready",

@@ -114,7 +114,7 @@ class Journal:
     def _fail(self, id_: bytes, reason: str) -> None:
         asker = self._askers.get(id_)
         if asker is not None and not asker.verdict.done():
-            self._log.warning("A request did not get into the log", reason=reason)
+            self._log.warning("A request may not have got into the log", reason=reason)
             asker.verdict.set_exception(UnavailableError("Kafka is not available; try again later"))
 
     def _fail_all(self) -> None:

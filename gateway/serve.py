@@ -32,6 +32,9 @@ VISITORS = "CERROJO_VISITORS"
 GRACE = 1.0
 """Seconds to finish after the supervisor died: what stops it may have waited already."""
 
+LOADED = "loaded"
+"""What a process says once it can give every answer."""
+
 BEAT = 0.5  # seconds between signs of life
 
 LOADING = 3.0
@@ -61,6 +64,7 @@ async def run(role: str, config: settings.Settings) -> None:
     loading = asyncio.ensure_future(_load(services))
     stopping = asyncio.ensure_future(stop.wait())
     await asyncio.wait((loading, stopping), timeout=LOADING, return_when=asyncio.FIRST_COMPLETED)
+    processes.parent().ready()  # if only to say 503: it is no fault of its own
     connections = 2 * (config.waiting + config.checks_in_flight) + 1024
     try:
         await serve(
@@ -75,7 +79,7 @@ async def run(role: str, config: settings.Settings) -> None:
 async def _load(services: Services) -> None:
     await services.loaded()
     garbage.settle()
-    processes.parent().ready()
+    processes.parent().say(LOADED, "")
 
 
 async def _beat(services: Services) -> None:

@@ -80,7 +80,8 @@ class Writer:
         self._thread.join(2 * POLL)
 
     def _build(self) -> Producer:
-        # Nothing may be written after its request was answered with 503, if possible.
+        # What is not written by then is given up. That counts from its place in the queue on, so
+        # some may be written after their requests were answered with 503.
         delivery = max(100, int(self._settings.deadline_seconds * 900))
         return Producer(
             {

@@ -16,7 +16,7 @@ PIP = ("-m", "pip", "install", "--require-hashes", "--disable-pip-version-check"
 def install(environment: Path, lock: Path, stamp: Path) -> int:
     """Make the environment, install what is locked, and note it in `stamp`; the exit code."""
     python = environment / "bin" / "python"
-    if not python.exists():
+    if not (environment / "bin" / "pip").exists():  # the last that is made there
         print(f"Making {environment}", flush=True)
         venv.create(environment, with_pip=True, clear=environment.exists())
     count = len(PACKAGE.findall(lock.read_text(encoding="utf-8")))

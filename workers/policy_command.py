@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import math
 import time
 from typing import Any
 
 import msgspec
 import psycopg
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from events.clients import connection
 from events.messages import (
@@ -21,11 +22,22 @@ from events.messages import (
     new_id,
 )
 from events.topics import ATTEMPTS, VERDICTS
-from settings import Settings
+from settings import CENTURY, Settings
 from sql.topology import only_command
 
 WAIT_SECONDS = 15.0
 """For the workers' verdicts; longer than a killed host's partitions are without an owner."""
+
+
+LIMITS = {
+    "threshold": (1, 100),
+    "window_ms": (1, 86_400_000),
+    "block_ms": (0, round(CENTURY * 1000)),
+    "block_max_ms": (0, round(CENTURY * 1000)),
+    "final_failures": (0, 1_000_000),
+    "forget_ms": (0, round(CENTURY * 1000)),
+}
+"""The same as of the settings for the first policy."""
 
 
 class PolicyCommandError(Exception):
@@ -36,17 +48,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options; what is not given stays as it is."""
     parser.add_argument("--threshold", type=int, help="wrong passwords that block an account")
     parser.add_argument(
-        "--window", type=float, help="... if they fall within this time, in seconds"
+        "--window", type=number, help="... if they fall within this time, in seconds"
     )
     parser.add_argument(
-        "--block", type=float, help="first block in seconds; 0: until an operator lifts it"
+        "--block", type=number, help="first block in seconds; 0: until an operator lifts it"
     )
-    parser.add_argument("--block-max", type=float, help="blocks double up to this, in seconds")
+    parser.add_argument("--block-max", type=number, help="blocks double up to this, in seconds")
     parser.add_argument(
         "--final", type=int, help="wrong ones in a row that only an operator forgives; 0: never"
     )
     parser.add_argument(
-        "--forget", type=float, help="days after the last wrong one when none counts; 0: never"
+        "--forget", type=number, help="days after the last wrong one when none counts; 0: never"
     )
 
 
@@ -59,9 +71,16 @@ def run(settings: Settings, arguments: argparse.Namespace) -> str:
     ):
         policies = _policies(database)
         newest = max(policies.values(), key=lambda policy: policy.version)
-        wanted = _changed(newest, arguments)
-        if wanted == newest and len(set(map(repr, policies.values()))) == 1:
+        changes = _changes(arguments)
+        wanted = msgspec.structs.replace(newest, **changes)
+        behind = [number for number, policy in policies.items() if policy != newest]
+        if wanted == newest and not behind:
             return _describe(newest)
+        if not changes:
+            return (
+                f"{_describe(newest)} It is not in force yet in partitions {behind}. If it does "
+                "not come into force there with their workers, say it again with its options."
+            )
         if not alone or _is_growing(database):
             raise PolicyCommandError(
                 "Somebody changes the policy or the partitions at this moment. Say it again when "
@@ -92,7 +111,7 @@ def _is_growing(database: psycopg.Connection[Any]) -> bool:
     return row is not None and bool(row[0])
 
 
-def _changed(policy: Policy, arguments: argparse.Namespace) -> Policy:
+def _changes(arguments: argparse.Namespace) -> dict[str, int]:
     given = {
         "threshold": arguments.threshold,
         "window_ms": _ms(arguments.window),
@@ -103,15 +122,26 @@ def _changed(policy: Policy, arguments: argparse.Namespace) -> Policy:
     }
     changes = {name: value for name, value in given.items() if value is not None}
     for name, value in changes.items():
-        least = 1 if name in ("threshold", "window_ms") else 0
-        if value < least:
+        least, most = LIMITS[name]
+        if not least <= value <= most:
             option = name.removesuffix("_ms").removesuffix("_failures").replace("_", "-")
-            raise PolicyCommandError(f"--{option} must not be below {least}, and is {value}.")
-    return msgspec.structs.replace(policy, **changes)
+            unit = " ms" if name.endswith("_ms") else ""
+            raise PolicyCommandError(
+                f"--{option} must be from {least} to {most}{unit}, and is {value}."
+            )
+    return changes
 
 
 def _ms(seconds: float | None) -> int | None:
     return None if seconds is None else round(seconds * 1000)
+
+
+def number(text: str) -> float:
+    """A float that is a number, or ValueError."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError
+    return number
 
 
 def _put_into_logs(bootstrap_servers: str, partitions: list[int], policy: Policy) -> None:
@@ -127,10 +157,16 @@ def _put_into_logs(bootstrap_servers: str, partitions: list[int], policy: Policy
     consumer.assign([reply])
     producer = Producer(connection(bootstrap_servers) | {"acks": "all", "enable.idempotence": True})
     waiting = {}
+    in_log: set[int] = set()
+
+    def delivered(error: KafkaError | None, message: Message) -> None:
+        if error is None:
+            in_log.add(message.partition() or 0)
+
     try:
         for partition in partitions:
             request = SetPolicy(new_id(), reply.partition, policy)
-            producer.produce(ATTEMPTS, encode(request), partition=partition)
+            producer.produce(ATTEMPTS, encode(request), partition=partition, on_delivery=delivered)
             waiting[request.id] = partition
         producer.flush(WAIT_SECONDS)
         refused = _wait(consumer, waiting)
@@ -138,6 +174,11 @@ def _put_into_logs(bootstrap_servers: str, partitions: list[int], policy: Policy
         raise PolicyCommandError(f"Kafka failed: {error.args[0].str()}. Say it again.") from error
     finally:
         consumer.close()
+    if lost := sorted(set(waiting.values()) - in_log):
+        raise PolicyCommandError(
+            f"Kafka did not take the policy for partitions {lost} within {WAIT_SECONDS:g} s. "
+            "Say it again with its options, until all of them have it."
+        )
     if waiting:
         raise PolicyCommandError(
             f"No verdict came from partitions {sorted(waiting.values())} within {WAIT_SECONDS:g} s;"

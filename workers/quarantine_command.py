@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     replay.add_argument("partition", type=int, nargs="?")
     replay.add_argument("offset", type=int, nargs="?", help="of its newest generation")
-    replay.add_argument("--all", action="store_true", help="everything that is listed")
+    replay.add_argument("--all", action="store_true", help="all that is listed, of the partition")
 
 
 def run(settings: Settings, arguments: argparse.Namespace) -> str:
@@ -63,7 +63,8 @@ def run(settings: Settings, arguments: argparse.Namespace) -> str:
         return "\n".join(map(str, entries)) or "The quarantine is empty."
     if arguments.all == (arguments.offset is not None):
         raise QuarantineCommandError(
-            "Say which record to replay, by its partition and offset, or --all."
+            "Say which record to replay, by its partition and offset, or --all, of one partition "
+            "if you name it."
         )
     kafka = settings.require_kafka()
     # The rows are marked in a transaction that ends when Kafka has taken them: two commands at
@@ -72,6 +73,8 @@ def run(settings: Settings, arguments: argparse.Namespace) -> str:
         entries = _entries(database, for_replay=True)
         if not arguments.all:
             entries = _newest(entries, arguments.partition, arguments.offset)
+        elif arguments.partition is not None:
+            entries = [e for e in entries if e.partition == arguments.partition]
         _mark(database, entries)
         _append(kafka, entries)
     return f"{len(entries)} of them stand in the log again." if entries else "There is nothing."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import unicodedata
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -274,7 +275,10 @@ def test_a_message_that_cannot_be_read_is_put_aside(system: RunningSystem, kafka
         b"\xc1 nothing": "",
         right[:-1]: "",
         right + b"\0": "",
-        encode(Attempt(new_id(), 0, "", True)): "the user is empty",
+        encode(Attempt(new_id(), 0, "", True)): "the user has 0 characters",
+        encode(
+            Attempt(new_id(), 0, random.Random(1).randbytes(4_000).hex(), True)
+        ): "user has 8000",
         encode(Attempt(new_id(), VERDICT_PARTITIONS, user, True)): "no reply partition",
         encode(Attempt(b"short", 0, user, True)): "5 bytes instead of 16",
         json.dumps({"user": user, "right": True}).encode(): "",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import psutil
 import pytest
 
 from tests.acceptance.conftest import StartSystem
 from tests.acceptance.outage import Guessing
-from tests.acceptance.system import Client, RunningSystem, run, statuses
+from tests.acceptance.system import Answer, Client, RunningSystem, run, statuses
 
 RIGHT = "the right password"
 CLIENTS = 200
@@ -55,18 +56,35 @@ def test_what_is_too_much_is_refused_and_the_rest_decided(system: RunningSystem)
     run(system, scenario)
 
 
-def test_a_flood_at_one_account_refuses_nobody_else(system: RunningSystem):
+def log_into_another(client: Client) -> Awaitable[Answer]:
+    """What floods one account."""
+    return client.login("flooded", RIGHT)
+
+
+def register_the_same(client: Client) -> Awaitable[Answer]:
+    """What could keep one account's owner away: its name, which is taken."""
+    return client.post("/register", {"user": "somebody", "pass": RIGHT})
+
+
+@pytest.mark.parametrize(
+    ("attack", "answered"),
+    [(log_into_another, 200), (register_the_same, 409)],
+    ids=["logins to one account", "registrations of one name"],
+)
+def test_a_flood_refuses_nobody_else(
+    system: RunningSystem, attack: Callable[[Client], Awaitable[Answer]], answered: int
+):
     """Others log in meanwhile, each time; the flood itself is refused in part."""
 
     async def scenario(client: Client) -> None:
         for user in ("flooded", "somebody"):
-            await client.register(user, RIGHT)
+            await client.post("/register", {"user": user, "pass": RIGHT})
         full, enough = asyncio.Event(), asyncio.Event()
         flood = []
 
         async def flooding() -> None:
             while not enough.is_set():
-                flood.append(answer := await client.login("flooded", RIGHT))
+                flood.append(answer := await attack(client))
                 if answer.status == 503:
                     assert answer.retry_after >= 1
                     full.set()
@@ -78,7 +96,7 @@ def test_a_flood_at_one_account_refuses_nobody_else(system: RunningSystem):
         enough.set()
         await asyncio.gather(*tasks)
         assert statuses(answers) == {200: 20}
-        assert set(statuses(flood)) == {200, 503}
+        assert set(statuses(flood)) == {answered, 503}
 
     run(system, scenario)
 

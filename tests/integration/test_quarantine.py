@@ -239,7 +239,9 @@ def test_the_quarantine_is_listed_and_replayed(
     ]
     assert len(command().stdout.splitlines()) == 2
 
-    assert command("replay", "--all").stdout == "2 of them stand in the log again.\n"
+    assert command("replay", str(PARTITION + 1), "--all").stdout == "There is nothing.\n"
+    done = command("replay", str(PARTITION), "--all")
+    assert done.stdout == "2 of them stand in the log again.\n"
     work(worker, until=7)
     assert {r[1] for r in quarantine(database) if not r[3]} == {b"junk", b"rubbish"}
     assert len(quarantine(database)) == 5
@@ -248,7 +250,7 @@ def test_the_quarantine_is_listed_and_replayed(
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("replay",), "Say which record to replay, by its partition and offset, or --all."),
+        (("replay",), "Say which record to replay, by its partition and offset, or --all,"),
         (("replay", "2", "1", "--all"), "Say which record to replay"),
         (("replay", "2", "7"), "There is nothing in quarantine from offset 7 of partition 2"),
     ],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 
 import psycopg
 import pytest
@@ -33,10 +33,11 @@ def resize(config: Settings, partitions: int | None = None) -> str:
     return resize_command.run(config, Namespace(partitions=partitions))
 
 
-def change_policy(config: Settings) -> str:
+def change_policy(config: Settings, *options: str) -> str:
     """What the other command says."""
-    options = dict.fromkeys(("window", "block", "block_max", "final", "forget"))
-    return policy_command.run(config, Namespace(threshold=2, **options))
+    parser = ArgumentParser()
+    policy_command.add_arguments(parser)
+    return policy_command.run(config, parser.parse_args(options or ["--threshold", "2"]))
 
 
 def query(config: Settings, statement: str) -> list[tuple[object, ...]]:
@@ -95,3 +96,58 @@ def test_the_policy_and_the_partitions_are_not_changed_at_the_same_time(config: 
     with pytest.raises(ResizeCommandError, match="Not all partitions have the same policy"):
         resize(config, 5)
     assert query(config, "SELECT wanted FROM topology") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--threshold", "0"), "--threshold must be from 1 to 100, and is 0."),
+        (("--threshold", "101"), "--threshold must be from 1 to 100, and is 101."),
+        (("--window", "0"), "--window must be from 1 to 86400000 ms, and is 0."),
+        (("--block", "1e16"), "--block must be from 0 to 3153600000000 ms, and is 1"),
+        (("--block-max", "1e16"), "--block-max must be from 0 to 3153600000000 ms"),
+        (("--final", "-1"), "--final must be from 0 to 1000000, and is -1."),
+        (("--forget", "36501"), "--forget must be from 0 to 3153600000000 ms"),
+    ],
+)
+def test_a_policy_that_could_not_be_kept_is_refused(
+    config: Settings, options: tuple[str, ...], sentence: str
+):
+    """A block beyond what a column holds would never close."""
+    with pytest.raises(PolicyCommandError, match=f"^{sentence}"):
+        change_policy(config, *options)
+
+
+@pytest.mark.parametrize("text", ["inf", "nan", "soon"])
+def test_what_is_no_number_is_said_to_be_none(
+    config: Settings, text: str, capsys: pytest.CaptureFixture[str]
+):
+    """Also where Python has one of that name."""
+    with pytest.raises(SystemExit):
+        change_policy(config, "--block", text)
+    assert f"argument --block: invalid number value: '{text}'" in capsys.readouterr().err
+
+
+def test_the_policy_is_only_shown_where_nothing_is_to_be_changed(config: Settings):
+    """Also where a partition is behind: that is its worker's affair."""
+    parser = ArgumentParser()
+    policy_command.add_arguments(parser)
+    query(
+        config,
+        "UPDATE partition_progress SET policy = policy || '{\"version\": 2}' WHERE partition = 1",
+    )
+    said = policy_command.run(config, parser.parse_args([]))
+    assert said.startswith("Policy 3: 5 wrong passwords")
+    assert "It is not in force yet in partitions [1]." in said
+
+
+def test_it_is_said_which_logs_have_not_got_the_policy(
+    config: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    """It would never come into force there."""
+    monkeypatch.setattr(policy_command, "WAIT_SECONDS", 3.0)
+    query(config, "UPDATE topology SET partitions = 5")
+    query(config, "SELECT claim_partition(4, 'nobody')")
+    query(config, f"UPDATE partition_progress SET policy = '{POLICY}'")
+    with pytest.raises(PolicyCommandError, match=r"did not take the policy for partitions \[4\]"):
+        change_policy(config)
