@@ -26,3 +26,11 @@ async def insert_account(connection: AsyncConnection, user: str, password_hash: 
         (user, password_hash),
     )
     return cursor.rowcount == 1
+
+
+async def replace_password_hash(connection: AsyncConnection, user: str, old: str, new: str) -> None:
+    """Keep another hash of the same password, unless there is a third one by now."""
+    await connection.execute(
+        "UPDATE accounts SET password_hash = %s WHERE username = %s AND password_hash = %s",
+        (new, user, old),
+    )

@@ -30,7 +30,7 @@ class BadHashError(Exception):
 
 
 class Hasher:
-    """Makes and checks hashes. A hash keeps its own parameters, new ones get the settings'."""
+    """Makes hashes by the settings, and checks those that were made by any."""
 
     def __init__(self, settings: Settings) -> None:
         self._argon2 = PasswordHasher(
@@ -53,15 +53,19 @@ class Hasher:
         self._nobodys = self._argon2.hash(os.urandom(16))
 
     async def verify(self, stored: str | None, password: str) -> bool:
-        """Whether the password is this one. Costs the same where there is no account (None).
+        """Whether the password is this one. Raises BadHashError.
 
-        Raises BadHashError.
+        Costs the same where there is no account (None), unless the stored one is outdated.
         """
         return await self._run(lambda: self._verify(stored or self._nobodys, password))
 
     async def hash(self, password: str) -> str:
         """A new hash of this password."""
         return await self._run(lambda: self._argon2.hash(password))
+
+    def is_outdated(self, stored: str) -> bool:
+        """Whether the settings are other ones now than when this hash was made."""
+        return self._argon2.check_needs_rehash(stored)
 
     def close(self) -> None:
         """Start nothing any more."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import cast
 
 import structlog
@@ -11,6 +12,7 @@ from quart_schema import document_request
 
 from events.messages import Attempt, Decision, Verdict
 from gateway import answers, metrics
+from gateway.accounts import replace_password_hash
 from gateway.admission import Gone
 from gateway.app import GatewayRequest, current_request, services
 from gateway.asking import left
@@ -76,6 +78,8 @@ async def _decide(here: LoginServices, credentials: Credentials, due: float, gon
             lambda id_, reply, partitions: Attempt(id_, reply, user, right, partitions),
         )
     conclude(verdict, right)
+    if stored and here.hasher.is_outdated(stored):
+        await _renew(here, stored, credentials, due, gone)
 
 
 async def _check(here: LoginServices, stored: str | None, credentials: Credentials) -> bool:
@@ -85,6 +89,19 @@ async def _check(here: LoginServices, stored: str | None, credentials: Credentia
     except BadHashError as error:
         log.error("An account's password hash cannot be used", reason=str(error))
         raise UnavailableError("This account cannot be checked now") from None
+
+
+async def _renew(
+    here: LoginServices, stored: str, credentials: Credentials, due: float, gone: Gone
+) -> None:
+    """Hash by the present settings; where there is no time for it now, a later login does it."""
+    user = credentials.user
+    with suppress(ApiError):
+        async with here.hasher.turns.turn(user, here.left_to_begin(due), gone):
+            renewed = await here.hasher.hash(credentials.pass_)
+        await here.database.run(
+            lambda connection: replace_password_hash(connection, user, stored, renewed), left(due)
+        )
 
 
 def conclude(verdict: Verdict, right: bool) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 
+from argon2 import PasswordHasher
+
 from processes import Ready
 from tests.acceptance.conftest import StartSystem
 from tests.acceptance.system import CHEAPEST, Answer, Client, RunningSystem, run, statuses
@@ -109,6 +111,26 @@ def test_nobody_learns_from_an_answer_which_names_exist(system: RunningSystem):
         }
         assert answers["known-one"] == answers["unknown-1"]
         assert [status for status, *_ in answers["known-one"]] == [401] * 5 + [429]
+
+    run(system, scenario)
+
+
+def test_a_hash_by_other_settings_is_replaced_at_the_next_login(system: RunningSystem):
+    """So that a higher cost holds for all in time, and unknown names cost as much as known ones."""
+    others = PasswordHasher(time_cost=2, memory_cost=16, parallelism=1).hash(RIGHT)
+    system.query("INSERT INTO accounts VALUES ('older', %s) RETURNING 1", others)
+
+    async def scenario(client: Client) -> None:
+        def stored() -> str:
+            [(value,)] = system.query("SELECT password_hash FROM accounts WHERE username = 'older'")
+            return str(value)
+
+        assert (await client.login("older", WRONG)).status == 401
+        assert stored() == others
+        assert (await client.login("older", RIGHT)).status == 200
+        assert "$m=8,t=1,p=1$" in (renewed := stored())
+        assert (await client.login("older", RIGHT)).status == 200
+        assert stored() == renewed
 
     run(system, scenario)
 
