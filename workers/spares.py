@@ -21,7 +21,7 @@ NAMES = frozenset({f"{SPARE}1", f"{SPARE}2"})
 
 AGAIN_SECONDS = 2.0
 """From a spare's start to the next one's: those that cannot live must not eat the others'
-processor. One that was taken is followed at once."""
+processor. The first after one was taken follows at once."""
 
 
 class Spares:
