@@ -12,14 +12,20 @@ COMMAND_LOCK = 0x72657369
 """Any number, the same everywhere."""
 
 
+def settled_partitions(connection: psycopg.Connection[Any]) -> int | None:
+    """The number that is settled, if there is one."""
+    row = connection.execute("SELECT partitions FROM topology").fetchone()
+    return None if row is None else int(row[0])
+
+
 def settle_partitions(connection: psycopg.Connection[Any], partitions: int) -> int:
     """Settle this number if none is settled yet; the one that holds."""
     connection.execute(
         "INSERT INTO topology (partitions) VALUES (%s) ON CONFLICT DO NOTHING", (partitions,)
     )
-    row = connection.execute("SELECT partitions FROM topology").fetchone()
-    assert row is not None
-    return int(row[0])
+    settled = settled_partitions(connection)
+    assert settled is not None
+    return settled
 
 
 @contextmanager

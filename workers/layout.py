@@ -17,7 +17,8 @@ partition. The rule has three parts:
 To stop the gateways first would take a word from each of them, and a frozen one gives none. So
 nothing in this depends on time, on who is told what, or on a process that must live on. Which is
 also why a database that is restored, or filled anew from the logs, comes to the same decisions:
-the partitions wait for each other there again, at the same records.
+the partitions wait for each other there again, at the same records. An empty one begins with the
+layout that the logs begin with, whatever the settings say by then (`python -m events`).
 
 **Who does it.** `python -m workers resize` adds partitions to the topic and notes how many are
 wanted. The rest goes on without it: supervisors start workers for the new partitions (the least

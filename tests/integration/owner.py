@@ -57,10 +57,10 @@ class Owners:
         self._closes += [publisher.close, log.close, store.close]
         return Worker(partition, name, log, store, publisher, first_policy, **options)
 
-    def delete_before(self, offset: int) -> None:
+    def delete_before(self, offset: int, partition: int = PARTITION) -> None:
         """Make the partition begin here, as retention does."""
         admin = AdminClient({"bootstrap.servers": self._kafka})
-        here = TopicPartition(ATTEMPTS, PARTITION, offset)
+        here = TopicPartition(ATTEMPTS, partition, offset)
         for future in admin.delete_records([here]).values():
             future.result()
 

@@ -6,13 +6,15 @@ There is one partition at first, and then there are two. The account's is 0 in t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import psycopg
 import pytest
 from psycopg.sql import SQL, Identifier
 
+from events import beginning
+from events.__main__ import main as events_main
 from events.messages import (
     Attempt,
     Blocked,
@@ -29,7 +31,6 @@ from events.messages import (
 from events.topics import ATTEMPTS, partition_of
 from local.servers import Servers
 from sql.migrate import migrate
-from sql.topology import settle_partitions
 from tests.integration.owner import (
     REPLIES,
     Owners,
@@ -133,10 +134,24 @@ def empty(servers: Servers, database_url: str) -> Iterator[str]:
     with psycopg.connect(servers.database_url, autocommit=True) as connection:
         connection.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
         migrate(servers.url(name))
-        with psycopg.connect(servers.url(name)) as there:
-            settle_partitions(there, SMALL)
         yield servers.url(name)
         drop_database(connection, name)
+
+
+@pytest.fixture
+def prepare(
+    topics: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[[str, int], str]:
+    """`python -m events` for this database, with this number of partitions; what it says."""
+
+    def prepare(database_url: str, setting: int) -> str:
+        monkeypatch.setenv("DATABASE_URL", database_url)
+        monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", topics)
+        monkeypatch.setenv("CERROJO_PARTITIONS", str(setting))
+        assert events_main() == 0
+        return capsys.readouterr().out
+
+    return prepare
 
 
 def old_and_new(owners: Owners, database_url: str) -> tuple[Worker, Worker]:
@@ -254,10 +269,19 @@ def test_who_takes_over_waits_too_and_who_was_replaced_enters_nothing(
     assert decisions(topics, attempt) == [Decision.ACCEPTED]
 
 
+@pytest.mark.parametrize("setting", [SMALL, LARGE])
 def test_an_empty_database_comes_to_the_same_in_whatever_order_the_logs_are_read(
-    owners: Owners, one: str, topics: str, empty: str
+    owners: Owners,
+    one: str,
+    topics: str,
+    empty: str,
+    setting: int,
+    prepare: Callable[[str, int], str],
 ):
-    """The new partition's owner is the first there, and waits at the same record."""
+    """The new partition's owner is the first there, and waits at the same record.
+
+    Also where the settings say by now how many partitions there became.
+    """
     old, new = old_and_new(owners, one)
     put(topics, *(encode(wrong(ANNA, SMALL)) for _ in range(3)), partition=0)
     put(topics, encode(set_layout()), encode(wrong(ANNA, SMALL)), partition=0)
@@ -267,6 +291,7 @@ def test_an_empty_database_comes_to_the_same_in_whatever_order_the_logs_are_read
     put(topics, *(encode(wrong(ANNA, LARGE)) for _ in range(3)), partition=1)
     work(new, until=5)
 
+    prepare(empty, setting)
     first, second = (owners.new(empty, f"again {n}", partition=n) for n in (1, 0))
     first.claim()
     second.claim()
@@ -293,3 +318,35 @@ def test_a_log_that_has_lost_the_layouts_record_is_read_all_the_same(
     for worker in (old, new):
         work(worker, until=2)
     assert decisions(topics, *attempts) == [Decision.REJECTED, Decision.ACCEPTED]
+
+
+def test_a_log_says_by_itself_with_how_many_partitions_it_begins(
+    topics: str, empty: str, prepare: Callable[[str, int], str]
+):
+    """The least of what the partitions begin with, past what does not say it."""
+    dumb = [b"junk", encode(SetPolicy(new_id(), REPLIES, IN_FORCE)), encode(wrong(ANNA))]
+    put(topics, *dumb, encode(wrong(ANNA, 4)), encode(set_layout(3)), partition=0)
+    put(topics, *dumb, encode(wrong("eve", 3)), encode(set_layout(4)), partition=1)
+    put(topics, *dumb, partition=2)
+    said = prepare(empty, 4)
+    assert "begins with 3 partitions and not with CERROJO_PARTITIONS=4" in said
+    assert ask(empty, KEPT[3]) == [(3, 0)]
+    assert "3 partitions of attempts are used; 1 more" in prepare(empty, 4), "it was settled"
+
+
+def test_of_a_log_without_its_start_the_first_records_that_are_left_say_it(
+    owners: Owners, topics: str, empty: str, prepare: Callable[[str, int], str]
+):
+    """Nothing is left that the larger layout would have to wait for."""
+    put(topics, encode(wrong(ANNA, SMALL)), encode(wrong(ANNA, LARGE)), partition=0)
+    owners.delete_before(1, partition=0)
+    assert "2 partitions" in prepare(empty, 4)
+
+
+def test_where_the_log_does_not_say_it_the_settings_do(
+    topics: str, empty: str, prepare: Callable[[str, int], str], monkeypatch: pytest.MonkeyPatch
+):
+    """As at the first start; and nobody reads a whole log to find out."""
+    monkeypatch.setattr(beginning, "MOST_RECORDS", 3)
+    put(topics, *[b"junk"] * 3, encode(wrong(ANNA, SMALL)), partition=0)
+    assert prepare(empty, 4) == "The topics are there; 4 partitions of attempts are used.\n"
