@@ -18,10 +18,10 @@ FOREVER = 2**63 - 1
 
 
 MOST_PARTITIONS = 1024
+"""More partitions than anybody uses."""
 
 LONGEST_USER = 256
 """Characters; more than a gateway lets through, and few enough for an index in Postgres."""
-"""More partitions than anybody uses."""
 
 VERDICT_PARTITIONS = 16
 """Each gateway process picks one of `verdicts` for its answers; some share and ignore the rest."""
