@@ -16,6 +16,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # importing it reads the variable below
+    from prometheus_client.registry import Collector
 
 _slot: list[str] = []  # the slots of this process, the last one counts
 
@@ -86,8 +90,11 @@ def forget(slot: str) -> None:
     mark_process_dead(slot)  # type: ignore[no-untyped-call]
 
 
-def exposition() -> tuple[bytes, str]:
-    """The metrics of all slots in Prometheus' text format, and its content type."""
+def exposition(*own: Collector) -> tuple[bytes, str]:
+    """The metrics of all slots in Prometheus' text format, and its content type.
+
+    ``own`` are this process's alone, not kept in the files.
+    """
     from prometheus_client import (
         CONTENT_TYPE_LATEST,
         REGISTRY,
@@ -100,4 +107,6 @@ def exposition() -> tuple[bytes, str]:
     if VARIABLE in os.environ:
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        for collector in own:
+            registry.register(collector)
     return generate_latest(registry), CONTENT_TYPE_LATEST

@@ -129,10 +129,10 @@ class Log:
             raise KafkaException(message.error())
         return records[0]
 
-    def behind(self, next_offset: int) -> int:
-        """The lag in records, by what the brokers said last."""
+    def at_end(self, next_offset: int) -> bool:
+        """Whether no record stands there or behind it, by what the brokers said last."""
         _, end = self._consumer.get_watermark_offsets(self._here(), cached=True) or (0, 0)
-        return max(0, end - next_offset)
+        return bool(end <= next_offset)
 
     def _here(self, offset: int = 0) -> TopicPartition:
         return TopicPartition(ATTEMPTS, self.partition, offset)

@@ -5,9 +5,41 @@ A process calls ``processes.metrics.use_slot`` before it imports this.
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Gauge, Histogram
+from collections.abc import Collection, Iterator, Mapping
+
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily
 
 SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class PartitionGauge:
+    """What the supervisor alone says of its partitions; what it does not say is not there.
+
+    In the files of several processes prometheus_client cannot take a series back.
+    """
+
+    def __init__(self, name: str, meaning: str) -> None:
+        self._name = name
+        self._meaning = meaning
+        self._values: Mapping[int, int] = {}
+        REGISTRY.register(self)
+
+    def set(self, values: Mapping[int, int]) -> None:
+        """These are all partitions that something is known of."""
+        self._values = dict(values)
+
+    def forget(self, partitions: Collection[int]) -> None:
+        """These are other hosts' affair now."""
+        self.set({n: value for n, value in self._values.items() if n not in partitions})
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """For prometheus_client, in any thread."""
+        family = GaugeMetricFamily(self._name, self._meaning, labels=["partition"])
+        for partition, value in self._values.items():
+            family.add_metric([str(partition)], value)
+        yield family
+
 
 ATTEMPTS = Counter(
     "cerrojo_attempts",
@@ -26,15 +58,8 @@ BATCH_SECONDS = Histogram(
     "cerrojo_batch_seconds", "From a batch's read to its verdicts handed to Kafka", buckets=SECONDS
 )
 COMMIT_SECONDS = Histogram("cerrojo_commit_seconds", "The commit of one batch", buckets=SECONDS)
-LAG = Gauge(
-    "cerrojo_lag", "Records not decided yet", ["partition"], multiprocess_mode="livemostrecent"
-)
-NEXT_OFFSET = Gauge(
-    "cerrojo_next_offset",
-    "Offset of the next record to decide",
-    ["partition"],
-    multiprocess_mode="livemostrecent",
-)
+LAG = PartitionGauge("cerrojo_lag", "Records not decided yet")
+NEXT_OFFSET = PartitionGauge("cerrojo_next_offset", "Offset of the next record to decide")
 GENERATION = Gauge(
     "cerrojo_generation",
     "How often the log was made anew, lost its tail, or all partitions became more; and one",
@@ -54,7 +79,8 @@ UNUSED = Gauge(
 )
 CLOCK_DIFFERENCE = Gauge(
     "cerrojo_clock_difference_seconds",
-    "The worker's clock less the append time of the last record, where nothing waited",
+    "How far a worker's clock is ahead of the brokers' at least, by its last record; negative: "
+    "behind; 0: they may agree",
     ["partition"],
     multiprocess_mode="livemostrecent",
 )

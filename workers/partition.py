@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 FENCED = 3
 """The exit code of a worker whose partition has another owner."""
+
+SAY_SECONDS = 1.0
+"""How often a worker says where it is though it has not moved: its host may have forgotten."""
 
 RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0)
 """Pauses before the next claim when Kafka or Postgres was away; the last one repeats."""
@@ -103,11 +107,12 @@ def _own(clients: Clients, config: settings.Settings, stop: threading.Event) -> 
         try:
             worker.claim()
             parent().ready()
-            said = -1
+            said, say_at = -1, 0.0
             while not stop.is_set() and worker.run_once():
                 failures = 0
-                if worker.progress and worker.progress.next_offset != said:
-                    said = worker.progress.next_offset
+                here, now = worker.progress, time.monotonic()
+                if here and (here.next_offset != said or now >= say_at):
+                    said, say_at = here.next_offset, now + SAY_SECONDS
                     parent().say("offset", str(said))
             if stop.is_set():
                 worker.leave()

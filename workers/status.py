@@ -9,6 +9,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from processes.metrics import exposition
+from workers import metrics
 
 
 def serve(host: str, port: int, readiness: Callable[[], tuple[bool, str]]) -> ThreadingHTTPServer:
@@ -19,7 +20,7 @@ def serve(host: str, port: int, readiness: Callable[[], tuple[bool, str]]) -> Th
 
         def do_GET(self) -> None:
             if self.path == "/metrics":
-                body, content_type = exposition()
+                body, content_type = exposition(metrics.LAG, metrics.NEXT_OFFSET)
                 self._answer(HTTPStatus.OK, body, content_type)
             elif self.path == "/healthz":
                 self._answer_json(HTTPStatus.OK, {"alive": True})

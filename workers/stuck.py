@@ -16,21 +16,16 @@ needs longer than it has, as with a very slow database, must get through some ti
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any
 
-from confluent_kafka import KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
-
-from events.clients import connection
-from events.topics import ATTEMPTS
+from workers.asked import Asked
 
 LONGEST_PATIENCE = 600.0
-ANSWER_SECONDS = 2.0
-
 LOOKS = 5
 """Within the patience; each is one question to the brokers."""
+
+EVERY_SECONDS = 3.0
+"""... and there is one so often at least, as the metrics say what is answered."""
 
 
 @dataclass
@@ -90,42 +85,24 @@ class Standstill:
 class Watch:
     """Finds this host's stuck workers: what they say, against what Kafka says."""
 
-    def __init__(self, bootstrap_servers: str, patience: float) -> None:
+    def __init__(self, patience: float, asked: Asked) -> None:
         self.standstill = Standstill(patience)
-        self._ends = _LogEnds(bootstrap_servers)
-        self._every = patience / LOOKS
+        self._asked = asked
+        self._every = min(patience / LOOKS, EVERY_SECONDS)
         self._looked = 0.0
 
-    def look(self, ready: Collection[int], now: float) -> list[int]:
-        """The stuck ones among the ready ones; ``now`` is a monotonic time in seconds."""
+    def look(
+        self, held: Collection[int], unknown: Collection[int], ready: Collection[int], now: float
+    ) -> list[int]:
+        """The stuck ones among the ready ones; ``now`` is a monotonic time in seconds.
+
+        Kafka is asked about those that are held, and of unknown ones how far they are.
+        """
         seconds = now - self._looked
         if seconds < self._every:
             return []
         self._looked = now
         # A host that stood still itself knows nothing of that time.
-        stuck = self.standstill.look(self._ends.answer(), ready, min(seconds, 2 * self._every))
-        self._ends.ask(ready)
+        stuck = self.standstill.look(self._asked.ends(), ready, min(seconds, 2 * self._every))
+        self._asked.ask(held, unknown)
         return stuck
-
-
-class _LogEnds:
-    """Asks Kafka where the partitions end, and waits for no answer."""
-
-    def __init__(self, bootstrap_servers: str) -> None:
-        self._admin = AdminClient(connection(bootstrap_servers))
-        self._answers: dict[int, Future[Any]] = {}
-
-    def ask(self, partitions: Collection[int]) -> None:
-        """Ask, if the last answer is here."""
-        if not partitions or not all(answer.done() for answer in self._answers.values()):
-            return
-        wanted = {TopicPartition(ATTEMPTS, n): OffsetSpec.latest() for n in partitions}  # type: ignore[no-untyped-call]
-        answers = self._admin.list_offsets(wanted, request_timeout=ANSWER_SECONDS)
-        self._answers = {where.partition: answer for where, answer in answers.items()}
-
-    def answer(self) -> dict[int, int] | None:
-        """The ends as they were when asked; None if not all are known."""
-        try:
-            return {n: answer.result(0).offset for n, answer in self._answers.items()}
-        except (KafkaException, TimeoutError):
-            return None

@@ -24,6 +24,7 @@ from processes.spawn import Process
 from settings import Settings
 from workers import metrics, spares
 from workers.alone import Deaths
+from workers.asked import Asked, behind
 from workers.leaving import Leaving
 from workers.partition import EXCUSED, FENCED
 from workers.spares import Spares
@@ -68,7 +69,8 @@ class Supervisor:
         self._leaving = Leaving(self.keeper, _name)
         self._started: set[str] = set()
         self._deaths = Deaths()
-        self._watch = Watch(settings.require_kafka(), settings.stuck_seconds)
+        self._asked = Asked(settings.require_kafka(), GROUP)
+        self._watch = Watch(settings.stuck_seconds, self._asked)
         self._connection = connection(settings.require_kafka())
         self._consumer = Consumer(
             self._connection
@@ -148,6 +150,8 @@ class Supervisor:
             metrics.PROCESSES.labels("other").set(len(self.keeper.states) - len(ready))
             self._note_unused()
             self._replace_stuck(ready, now)
+        if self._asked.take_news():
+            self._say_how_far()
 
     def close(self) -> None:
         """Leave the group, let others take over or the workers finish, and end."""
@@ -179,7 +183,8 @@ class Supervisor:
                 look_at = time.monotonic() + MEMBERS_SECONDS
 
     def _replace_stuck(self, ready: set[int], now: float) -> None:
-        for number in self._watch.look(ready, now):
+        held = self._held()
+        for number in self._watch.look(held, held - self._offsets.keys(), ready, now):
             metrics.STUCK.inc()
             log.error(
                 "A worker lives and decides nothing, although its partition has records for it; "
@@ -188,6 +193,21 @@ class Supervisor:
                 next_offset=self._offsets.get(number),
             )
             self.keeper.restart(_name(number))
+
+    def _held(self) -> set[int]:
+        """The partitions that are this host's, as far as it knows, however their workers are."""
+        numbers = {_number(name) for name in self.keeper.states}
+        return {n for n in numbers - self._fenced if n not in self._leaving}
+
+    def _say_how_far(self) -> None:
+        """Say in the metrics how far the workers are: those that hang do not say it themselves."""
+        held = self._held()
+        for number, offset in self._asked.committed().items():
+            if number in held:
+                self._offsets.setdefault(number, offset)
+        here = {number: self._offsets[number] for number in held & self._offsets.keys()}
+        metrics.NEXT_OFFSET.set(here)
+        metrics.LAG.set(behind(self._asked.ends(), here))
 
     def _spawn(self, spec: ProcessSpec) -> Process:
         """Start a worker, and let it know if its predecessor died of no record."""
@@ -249,6 +269,8 @@ class Supervisor:
             self._deaths.forget(number)
         self._dirty -= numbers
         self._fenced -= numbers
+        metrics.LAG.forget(numbers)
+        metrics.NEXT_OFFSET.forget(numbers)
 
     def _commit_offsets(self, wait: bool = False) -> None:
         """Say in the group how far the workers are, for the usual lag tools."""
@@ -283,8 +305,9 @@ class Supervisor:
             case Said(key="offset") if number in self._leaving:
                 return
             case Said(key="offset", value=value):
-                self._offsets[number] = int(value)
-                self._dirty.add(number)
+                if self._offsets.get(number) != int(value):
+                    self._offsets[number] = int(value)
+                    self._dirty.add(number)
                 self._watch.standstill.said(number, int(value))
                 return
             case Said(key="failed"):

@@ -13,6 +13,7 @@ from events.positions import Position
 from workers import metrics
 from workers.alone import DEATHS, is_killer, put_aside, suspects_end
 from workers.batch import Batch, Record, decide, decode, users_of
+from workers.clocks import Clocks
 from workers.layout import LargerLayoutError, before_larger
 from workers.parts import Keeping, LogReader, Publishing
 from workers.repetition import REACH, Recent
@@ -66,6 +67,7 @@ class Worker:
         self._clock = clock
         self._published: Position | None = None
         self._recent = Recent({})
+        self._clocks = Clocks(0, 0.0)
         self._alone_until = 0
         self._killer: Position | None = None
         self._heartbeat_at = 0.0
@@ -112,9 +114,12 @@ class Worker:
         if self.progress.layout > self.progress.used:
             return self._wait_for_the_layout()
         alone = self.progress.next_offset < self._alone_until
+        began = self._clock()
         records = self._log.read(1 if alone else self._batch_size)
         if records and not self._process(records, alone):
             return False
+        if self._log.at_end(self.progress.next_offset):
+            self._clocks.ended(self.progress.next_offset, began)
         self._heartbeat()
         self._alive()
         return True
@@ -261,10 +266,13 @@ class Worker:
         self._store.leave(self.progress)
 
     def _resume(self, progress: Progress, topic_id: str) -> Progress:
+        began = self._clock()
+        bounds = self._log.bounds()
+        self._clocks = Clocks(bounds[1], began)
         found = resume(
             progress,
             topic_id,
-            self._log.bounds(),
+            bounds,
             self._log.read_at,
             self._store.appended_at,
         )
@@ -289,8 +297,6 @@ class Worker:
         if self.progress.policy is None or time.monotonic() < self._heartbeat_at:
             return
         self._heartbeat_at = time.monotonic() + HEARTBEAT_SECONDS
-        metrics.NEXT_OFFSET.labels(self._labels).set(self.progress.next_offset)
-        metrics.LAG.labels(self._labels).set(self._log.behind(self.progress.next_offset))
         if self._publisher.wait(0):
             self._published = self.progress.position
         stored = self._store.progress()
@@ -319,13 +325,12 @@ class Worker:
                 offset=record.offset,
                 reason=reason,
             )
-        behind = self._log.behind(batch.to_offset)
-        difference = self._clock() - batch.last.appended_ms / 1000
-        if behind == 0 or difference < 0:  # else the record is late, not the clock
-            metrics.CLOCK_DIFFERENCE.labels(self._labels).set(difference)
-            if abs(difference) > CLOCK_ALARM_SECONDS:
-                log.error(
-                    "The brokers' clock and this host's differ by more than a minute",
-                    partition=self.partition,
-                    seconds=round(difference, 1),
-                )
+        last = batch.last
+        apart = self._clocks.difference(last.offset, last.appended_ms / 1000, self._clock())
+        metrics.CLOCK_DIFFERENCE.labels(self._labels).set(apart)
+        if abs(apart) > CLOCK_ALARM_SECONDS:
+            log.error(
+                "The brokers' clock and this host's differ by more than a minute",
+                partition=self.partition,
+                seconds=round(apart, 1),
+            )

@@ -25,6 +25,9 @@ USER = "distinctive-name"
 GATEWAY = ("gateway.metrics", "gateway.process_metrics")
 WORKERS = ("workers.metrics",)
 
+SUPERVISORS = ("cerrojo_lag", "cerrojo_next_offset")
+"""What is said of a partition whether its worker lives or not."""
+
 Labels = tuple[tuple[str, str], ...]
 
 
@@ -163,6 +166,7 @@ def test_a_killed_worker_leaves_no_stale_series(system: RunningSystem):
     user = "decided-by-two"
     partition = str(partition_of(user, 4))
     restarts = series("cerrojo_process_restarts_total", role="worker")
+    lag = series("cerrojo_lag", partition=partition)
 
     async def look() -> Page:
         return scrape(system.workers_url)
@@ -170,9 +174,10 @@ def test_a_killed_worker_leaves_no_stale_series(system: RunningSystem):
     async def scenario(client: Client) -> None:
         await client.register(user, RIGHT)
         assert (await client.login(user, RIGHT)).status == 200
-        before = await look()
+        before = await until(look, lambda page: lag in page.samples)
         gauges = {one for one in before.samples if one[1] == (("partition", partition),)}
-        assert series("cerrojo_lag", partition=partition) in gauges
+        gauges -= {series(name, partition=partition) for name in SUPERVISORS}
+        assert series("cerrojo_generation", partition=partition) in gauges
         system.kill(f"worker partition {partition}")
         # A spare is there so soon that nobody may see the moment without gauges.
         dead = await until(

@@ -24,11 +24,11 @@ from processes.metrics import use_slot
 use_slot(sys.argv[1])
 from workers import metrics
 metrics.BLOCKS.inc()
-metrics.LAG.labels("1").set(1)
+metrics.GENERATION.labels("1").set(1)
 if len(sys.argv) > 2:
     use_slot(sys.argv[2])
     metrics.BLOCKS.inc()
-    metrics.LAG.labels("1").set(1)
+    metrics.GENERATION.labels("1").set(1)
 """
 
 

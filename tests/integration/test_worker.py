@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 
 import pytest
+import structlog
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
@@ -170,6 +172,42 @@ def test_a_topic_made_anew_starts_a_generation_and_skips_nothing(
         Decision.REJECTED,
         Decision.BLOCKED,
     ]
+
+
+def test_what_waited_for_a_worker_is_not_taken_for_a_wrong_clock(
+    new_worker: NewWorker, topics: str
+):
+    """Two hours without workers: what came meanwhile fits in one batch, and is just late."""
+
+    def two_hours_later() -> float:
+        return time.time() + 7200
+
+    first = new_worker()
+    first.claim()
+    work(first, until=1)
+    put(topics, *(encode(wrong("ana")) for _ in range(3)))
+    late = new_worker(clock=two_hours_later)
+    with structlog.testing.capture_logs() as said:
+        late.claim()
+        work(late, until=4)
+    assert not [line for line in said if "clock" in line["event"]]
+    with structlog.testing.capture_logs() as said:
+        put(topics, encode(wrong("ana")))
+        work(late, until=5)
+    [alarm] = [line for line in said if "clock" in line["event"]]
+    assert 7190 < alarm["seconds"] <= 7200
+
+
+def test_a_record_from_the_future_is_the_clock_even_if_it_waited(
+    new_worker: NewWorker, topics: str
+):
+    """This host's is behind, and it need not know how long the record was there."""
+    put(topics, encode(wrong("ana")))
+    behind = new_worker(clock=lambda: time.time() - 7200)
+    with structlog.testing.capture_logs() as said:
+        behind.claim()
+        work(behind, until=1)
+    assert -7201 < next(line["seconds"] for line in said if "clock" in line["event"]) < -7100
 
 
 def test_librdkafka_agrees_on_the_partition_of_a_user(topics: str):

@@ -193,8 +193,8 @@ class Log:
     def read_at(self, offset: int) -> Record:
         return self._owner.call("read_at", lambda: self._read_at(offset))
 
-    def behind(self, next_offset: int) -> int:
-        return max(0, self._world.life.end - next_offset)
+    def at_end(self, next_offset: int) -> bool:
+        return self._world.life.end <= next_offset
 
     def take_connection_lost(self) -> bool:
         lost, self.changed = self.changed, False
