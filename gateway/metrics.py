@@ -60,6 +60,11 @@ VIEW_PARTITIONS_FRESH = Gauge(
     "Partitions with a fresh heartbeat; the smallest number of any process",
     multiprocess_mode="livemin",
 )
+VIEW_PARTITIONS_SILENT = Gauge(
+    "cerrojo_view_partitions_silent",
+    "Partitions in use without a fresh heartbeat; the largest number of any process",
+    multiprocess_mode="livemax",
+)
 PRODUCER_QUEUE = _gauge("cerrojo_producer_queue", "Messages that no broker has acknowledged yet")
 POOL_CONNECTIONS = _gauge(
     "cerrojo_pool_connections", "Connections to Postgres: idle or used", ("state",)

@@ -55,10 +55,11 @@ class Services:
 
     def observe(self) -> None:
         """Bring the metrics up to date and forget what is over; to be called now and then."""
-        now = time.monotonic()
+        silent = len(self.view.silent(time.monotonic()))
         self.view.prune(now_ms())
         metrics.VIEW_BLOCKS.set(len(self.view))
-        metrics.VIEW_PARTITIONS_FRESH.set(self.view.partitions - len(self.view.silent(now)))
+        metrics.VIEW_PARTITIONS_FRESH.set(self.view.partitions - silent)
+        metrics.VIEW_PARTITIONS_SILENT.set(silent)
         self.database.observe()
         self.journal.observe()
 

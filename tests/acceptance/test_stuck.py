@@ -14,11 +14,13 @@ from itertools import count
 import aiohttp
 import pytest
 
+from events.messages import encode
 from events.topics import partition_of
 from tests.acceptance.conftest import StartSystem
 from tests.acceptance.doubles import DEADLY, WEDGED, WEDGING
 from tests.acceptance.system import CHEAPEST, Client, RunningSystem, run
 from tests.acceptance.waiting import until
+from tests.integration.owner import put, wrong
 
 PASSWORD = "a long enough password"
 KILLS = 8
@@ -139,10 +141,16 @@ def test_a_frozen_worker_is_replaced(system: RunningSystem):
     assert not system.query("SELECT 1 FROM quarantine WHERE partition = 2")
 
 
-def test_a_crash_loop_backs_off_is_seen_and_is_nobody_elses(system: RunningSystem):
-    """The others go on; when its cause is repaired, it goes on too."""
+def test_a_crash_loop_backs_off_is_seen_and_is_nobody_elses(system: RunningSystem, kafka: str):
+    """The others go on; when its cause is repaired, it goes on too.
+
+    Meanwhile its host says what waits there, and the gateway that nothing is heard from it.
+    """
     system.wait_for_all_ready()
     own, other = next(names(3, "crash")), next(names(1, "calm"))
+
+    async def waiting() -> float | None:
+        return system.metrics(system.workers_url).get('cerrojo_lag{partition="3"}')
 
     async def scenario(client: Client) -> None:
         await client.register(own, PASSWORD)
@@ -162,11 +170,18 @@ def test_a_crash_loop_backs_off_is_seen_and_is_nobody_elses(system: RunningSyste
             lambda: asyncio.to_thread(system.metrics, system.workers_url),
             lambda metrics: metrics['cerrojo_processes{state="other"}'] == 1,
         )
+        put(kafka, encode(wrong(own)), partition=3)
+        await until(waiting, lambda lag: lag == 1)
+        await until(
+            lambda: asyncio.to_thread(system.metrics, system.operator_url),
+            lambda metrics: metrics["cerrojo_view_partitions_silent"] == 1,
+        )
         for _ in range(10):
             assert (await client.login(other, PASSWORD)).status == 200
         assert {n: system.pids(f"worker partition {n}") for n in before} == before
         system.query(policy, good)
         await asyncio.to_thread(system.wait_for_all_ready)
         await until(lambda: client.login(own, PASSWORD), lambda answer: answer.status == 200)
+        await until(waiting, lambda lag: lag == 0)
 
     run(system, scenario)
