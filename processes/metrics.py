@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
@@ -54,7 +55,10 @@ def _remove_leftovers() -> None:
     """Remove the directories that no living supervisor holds."""
     for path in Path(tempfile.gettempdir()).glob(_PREFIX + "*"):
         with contextlib.suppress(OSError):  # another user's, or another supervisor was faster
-            if time.time() - path.stat().st_mtime < _YOUNG_SECONDS:
+            status = path.lstat()
+            if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
+                continue  # what others put there could be made to hang whoever opens it
+            if time.time() - status.st_mtime < _YOUNG_SECONDS:
                 continue
             with (path / _LOCK).open("a") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

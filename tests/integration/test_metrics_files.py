@@ -91,3 +91,14 @@ def test_a_process_goes_on_with_the_files_of_its_predecessor(env: dict[str, str]
         seen.append(sorted(path.name for path in tmp_path.iterdir()))
     assert seen[0]
     assert seen[1:] == seen[:-1]
+
+
+def test_what_is_not_a_directory_of_ours_is_left_alone(env: dict[str, str], tmp_path: Path):
+    """Somebody else on the machine could lead the supervisor to any file."""
+    (target := tmp_path / "elsewhere").mkdir()
+    (link := tmp_path / "cerrojo-metrics-link").symlink_to(target)
+    age(target)
+    os.utime(link, (0, 0), follow_symlinks=False)
+    with supervisor(env) as (_, own):
+        assert own.is_dir()
+    assert list(target.iterdir()) == []
