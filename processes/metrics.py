@@ -12,6 +12,7 @@ import fcntl
 import os
 import shutil
 import stat
+import struct
 import tempfile
 import time
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 _PREFIX = "cerrojo-metrics-"
 _LOCK = "lock"
+_TRIES = 100  # to read files of which one may just have been made, with nothing in it yet
 _YOUNG_SECONDS = 60.0  # a directory this new may just not be locked yet
 
 
@@ -113,4 +115,8 @@ def exposition(*own: Collector) -> tuple[bytes, str]:
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         for collector in own:
             registry.register(collector)
+    for _ in range(_TRIES - 1):
+        with contextlib.suppress(struct.error):
+            return generate_latest(registry), CONTENT_TYPE_LATEST
+        time.sleep(0.001)
     return generate_latest(registry), CONTENT_TYPE_LATEST

@@ -102,3 +102,29 @@ def test_what_is_not_a_directory_of_ours_is_left_alone(env: dict[str, str], tmp_
     with supervisor(env) as (_, own):
         assert own.is_dir()
     assert list(target.iterdir()) == []
+
+
+SCRAPE = """
+import os, sys, threading
+from pathlib import Path
+import prometheus_client.multiprocess
+from processes.metrics import exposition
+(new := Path(sys.argv[1]) / "counter_new.db").touch()
+threading.Timer(0.02, os.truncate, (new, 4096)).start()
+print(exposition()[0].decode())
+"""
+
+
+def test_a_file_that_has_just_been_made_breaks_no_scrape(env: dict[str, str], tmp_path: Path):
+    """A process that starts makes its files first and writes to them then."""
+    env = {**env, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", COUNT, "partition-3"], env=env, check=True, timeout=60)
+    scraped = subprocess.run(
+        [sys.executable, "-c", SCRAPE, str(tmp_path)],
+        env=env,
+        check=True,
+        timeout=60,
+        capture_output=True,
+        text=True,
+    )
+    assert "cerrojo_blocks_total 1.0" in scraped.stdout
