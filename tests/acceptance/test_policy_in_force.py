@@ -98,7 +98,8 @@ def test_the_policy_is_changed_by_a_command_and_not_by_a_restart(start_system: S
 
     run(system, scenario)
     wrong = policy(system, "--threshold", "0")
-    assert (wrong.returncode, wrong.stderr) == (2, "--threshold must not be below 1, and is 0.\n")
+    sentence = "--threshold must be from 1 to 100, and is 0.\n"
+    assert (wrong.returncode, wrong.stderr) == (2, sentence)
     system.stop()
     system.env["CERROJO_POLICY_THRESHOLD"] = "4"
     system.start()
