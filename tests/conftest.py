@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from psycopg.sql import SQL, Identifier
 
-from local import ports
+from local import kafka_options, ports
 from local.servers import Servers
 from sql.migrate import migrate
 from sql.topology import settle_partitions
@@ -28,7 +28,11 @@ SAID = "said"
 
 
 def pytest_configure() -> None:
-    """No worker takes a port that another one has chosen and does not use yet."""
+    """No worker takes a port that another one has chosen and does not use yet.
+
+    And no Kafka compiles well what it does for some minutes only: that is a third of its start.
+    """
+    kafka_options.ALONE = (*kafka_options.ALONE, "-XX:TieredStopAtLevel=1")
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     if worker is not None:
         workers = int(os.environ["PYTEST_XDIST_WORKER_COUNT"])

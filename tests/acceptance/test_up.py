@@ -179,8 +179,11 @@ def test_a_stop_while_it_starts_leaves_nothing(up: Up, moment: str, ctrl_c: bool
     assert "all is stopped" in up.said
 
 
-def test_a_server_that_dies_is_restarted_and_told(up: Up) -> None:
-    """Whoever looks later sees what happened and that it is over."""
+def test_it_comes_back_after_the_death_of_one_server_and_of_everything(up: Up) -> None:
+    """Whoever looks later sees what happened and that it is over.
+
+    No stale lock is in the way, nor a frozen server that outlived all the others.
+    """
     up.start()
     up.wait_up()
     before = up.said
@@ -188,11 +191,6 @@ def test_a_server_that_dies_is_restarted_and_told(up: Up) -> None:
     up.wait(lambda: "kafka is ready after" in up.said.removeprefix(before))
     assert re.search(r"kafka \(pid \d+\) ended with signal 9", up.said)
 
-
-def test_it_comes_back_after_a_kill_of_everything(up: Up) -> None:
-    """No stale lock is in the way, nor a frozen server that outlived all the others."""
-    up.start()
-    up.wait_up()
     java = java_of(up)
     tether = java.parent()
     assert tether
