@@ -91,12 +91,10 @@ class Watch:
         self._every = min(patience / LOOKS, EVERY_SECONDS)
         self._looked = 0.0
 
-    def look(
-        self, held: Collection[int], unknown: Collection[int], ready: Collection[int], now: float
-    ) -> list[int]:
+    def look(self, held: Collection[int], ready: Collection[int], now: float) -> list[int]:
         """The stuck ones among the ready ones; ``now`` is a monotonic time in seconds.
 
-        Kafka is asked about those that are held, and of unknown ones how far they are.
+        Kafka is asked about all that are held.
         """
         seconds = now - self._looked
         if seconds < self._every:
@@ -104,5 +102,5 @@ class Watch:
         self._looked = now
         # A host that stood still itself knows nothing of that time.
         stuck = self.standstill.look(self._asked.ends(), ready, min(seconds, 2 * self._every))
-        self._asked.ask(held, unknown)
+        self._asked.ask(held)
         return stuck

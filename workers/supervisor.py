@@ -69,7 +69,7 @@ class Supervisor:
         self._leaving = Leaving(self.keeper, _name)
         self._started: set[str] = set()
         self._deaths = Deaths()
-        self._asked = Asked(settings.require_kafka(), GROUP)
+        self._asked = Asked(settings.require_kafka())
         self._watch = Watch(settings.stuck_seconds, self._asked)
         self._connection = connection(settings.require_kafka())
         self._consumer = Consumer(
@@ -183,8 +183,7 @@ class Supervisor:
                 look_at = time.monotonic() + MEMBERS_SECONDS
 
     def _replace_stuck(self, ready: set[int], now: float) -> None:
-        held = self._held()
-        for number in self._watch.look(held, held - self._offsets.keys(), ready, now):
+        for number in self._watch.look(self._held(), ready, now):
             metrics.STUCK.inc()
             log.error(
                 "A worker lives and decides nothing, although its partition has records for it; "
@@ -201,11 +200,7 @@ class Supervisor:
 
     def _say_how_far(self) -> None:
         """Say in the metrics how far the workers are: those that hang do not say it themselves."""
-        held = self._held()
-        for number, offset in self._asked.committed().items():
-            if number in held:
-                self._offsets.setdefault(number, offset)
-        here = {number: self._offsets[number] for number in held & self._offsets.keys()}
+        here = {n: self._offsets[n] for n in self._held() & self._offsets.keys()}
         metrics.NEXT_OFFSET.set(here)
         metrics.LAG.set(behind(self._asked.ends(), here))
 
