@@ -80,6 +80,14 @@ class Log:
         lost, self._connection_lost = self._connection_lost, False
         return lost
 
+    def forget_connection_lost(self) -> None:
+        """Whatever was lost before now is asked anew; for a claim.
+
+        A spare may have waited through an outage, and hears of it only now.
+        """
+        self._consumer.poll(0)
+        self._connection_lost = False
+
     def topic_id(self) -> str:
         """The id of the topic, which a topic made anew does not share."""
         return str(describe(self._admin, ATTEMPTS, ANSWER_SECONDS).topic_id)

@@ -75,6 +75,7 @@ class Worker:
 
     def claim(self) -> None:
         """Own the partition: fence the former owner, say again what it may not have said."""
+        self._log.forget_connection_lost()
         # Asked first: whoever is cut off from the log must not take it from those who are not.
         topic_id = self._log.topic_id()
         progress = self._store.claim(self._owner)

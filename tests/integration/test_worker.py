@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 import structlog
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, Producer
 from confluent_kafka.admin import AdminClient
 
 from events.messages import (
@@ -65,6 +65,16 @@ def test_an_attempt_that_is_written_twice_counts_once(new_worker: NewWorker, top
     assert said == [Decision.REJECTED, *repeated, *[Decision.REJECTED] * 4]
     [blocked] = news(topics)
     assert blocked.position == (1, 8)
+
+
+def test_what_a_spare_missed_does_not_end_its_claim(new_worker: NewWorker, topics: str):
+    """It asks anew whatever a lost connection may have changed; another claim takes its time."""
+    worker = new_worker()
+    worker._log._on_error(KafkaError(KafkaError._ALL_BROKERS_DOWN))
+    worker.claim()
+    assert worker.run_once()
+    worker._log._on_error(KafkaError(KafkaError._ALL_BROKERS_DOWN))
+    assert not worker.run_once()
 
 
 def test_attempts_are_decided_in_log_order(new_worker: NewWorker, topics: str):

@@ -196,6 +196,9 @@ class Log:
     def at_end(self, next_offset: int) -> bool:
         return self._world.life.end <= next_offset
 
+    def forget_connection_lost(self) -> None:
+        self.changed = False
+
     def take_connection_lost(self) -> bool:
         lost, self.changed = self.changed, False
         return lost
