@@ -3,9 +3,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/installed
+# A system has a dozen processes, and the tests start a thousand: without it each would compile all
+# modules anew, which is a seventh of its start. Images for containers often set it.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help up venv test check chaos bench costs plan loadtest clean
+.PHONY: help up venv test tests check alerts dashboard integrations chart sbom chaos fuzz bench costs plan loadtest attack pictures clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /make \1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r what why; \
@@ -15,11 +18,14 @@ help:  ## this list
 up: $(READY)  ## bring up the whole system, with its own Kafka and Postgres; Ctrl-C stops it
 	@exec $(BIN)/python -m local up
 
-venv: $(READY)  ## only the virtual environment
+venv: $(READY)  ## only the virtual environment, with the command .venv/bin/cerrojo
 
-# Two at a time, each with a Kafka and a Postgres of its own: most of the time they wait.
-test: check  ## linters, types, rules between the parts, and all tests
-	@exec $(BIN)/pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder $(ARGS)
+test: check tests  ## linters, types, rules between the parts, and all tests
+
+# Three at a time, each with a Kafka and a Postgres of its own: two of them left two cores idle for
+# two fifths of the time, as they wait much.
+tests: $(READY)
+	@exec $(BIN)/pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(READY)  ## the same without the tests
 	@$(BIN)/ruff check
@@ -27,14 +33,33 @@ check: $(READY)  ## the same without the tests
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-chaos: $(READY)  ## kill and freeze everything under load, and judge; CERROJO_CHAOS_SEED=... repeats
-	@exec $(BIN)/python -m tests.chaos
+alerts:  ## test Prometheus' rules by promtool, which Debian's package prometheus has
+	@promtool check rules monitoring/alerts.yml
+	@promtool test rules monitoring/alerts_test.yml
 
-bench: $(READY)  ## how fast, beside the limits; ROWS=P1,P5 and SIZE=small, usual or full choose
-	@exec $(BIN)/python -m bench $(if $(ROWS),--rows $(ROWS)) $(if $(SIZE),--size $(SIZE))
+dashboard: $(READY)  ## whether every panel has data, by a real Prometheus; MINUTES=10 is the load before
+	@exec $(BIN)/python -m bench.dashboard $(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)
+
+integrations: $(READY)  ## Django, FastAPI, Flask and others before a real Cerrojo, by the documents
+	@exec $(BIN)/pytest tests/frameworks $(ARGS)
+
+chart: $(READY)  ## lint the Helm chart and write its example anew; HELM=... names the program
+	@$(if $(HELM),HELM=$(HELM)) exec $(BIN)/python deploy/render.py
+
+sbom: $(READY)  ## list what the image and a checkout are made of, as CycloneDX, into sbom/
+	@exec $(BIN)/python -m deploy.sbom
+
+chaos: $(READY)  ## kill and freeze everything under load, and judge; KINDS=network cuts lines
+	@$(if $(KINDS),CERROJO_CHAOS_KINDS=$(KINDS)) exec $(BIN)/python -m tests.chaos
+
+fuzz: $(READY)  ## send every port, topic and decoder what nobody would; ARGS="--seed 7" repeats it
+	@exec $(BIN)/python -m tests.fuzz $(ARGS)
+
+bench: $(READY)  ## how fast, beside the limits; ROWS=P1,P5, SIZE=tiny, small, usual or full choose
+	@exec $(BIN)/python -m bench $(if $(ROWS),--rows $(ROWS)) $(if $(SIZE),--size $(SIZE)) $(ARGS)
 
 costs: $(READY)  ## what each part costs for a login on this machine, for the plan
-	@exec $(BIN)/python -m bench.costs $(ARGS)
+	@exec $(BIN)/python -m bench.costs $(if $(SIZE),--size $(SIZE)) $(ARGS)
 
 plan: $(READY)  ## what N logins a second would take, as in N=100000, by the newest costs
 	@exec $(BIN)/python -m bench.plan $(or $(N),100000) $(ARGS)
@@ -42,10 +67,24 @@ plan: $(READY)  ## what N logins a second would take, as in N=100000, by the new
 loadtest: $(READY)  ## load what is up; SCENARIO=..., USERS=..., TIME=... choose what and how much
 	@exec $(BIN)/python -m loadtest
 
+pictures: $(READY)  ## take the pictures of the console for the README, with Chromium
+	@exec $(BIN)/python -m tests.pictures
+
+attack: $(READY)  ## attack a system of its own in every known way, and judge; ATTACKS=idle,... chooses
+	@$(if $(ATTACKS),ATTACKS=$(ATTACKS)) exec $(BIN)/python -m loadtest.attacks $(ARGS)
+
 clean:  ## remove the virtual environment and the caches; data in .cerrojo stays
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -not -path './.cerrojo/*' -prune -exec rm -rf {} +
 
-$(READY): requirements/dev.txt local/install.py
+# It is installed when the file $(READY) is there. An environment without it, as after Ctrl-C, is made
+# anew: pip takes a package for installed of which some files may be missing.
+$(READY): requirements/dev.txt requirements/argon2-build.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("Cerrojo needs Python 3.11 or newer, and $(PYTHON) is %d.%d. Name another one: make PYTHON=python3.12" % v[:2])'
-	@exec $(PYTHON) local/install.py .venv requirements/dev.txt $@
+	@test -e $@ || { echo "Making .venv"; exec $(PYTHON) -m venv --clear .venv; }
+	@rm -f $@
+	@exec $(BIN)/python -m pip install --require-hashes --only-binary=:all: --disable-pip-version-check --no-input -r $<
+	@$(BIN)/python -m local.argon2
+	@printf '%s\n' '#!/bin/sh' "PYTHONPATH='$(CURDIR)' exec '$(CURDIR)/$(BIN)/python' -P -m cerrojo \"\$$@\"" >$(BIN)/cerrojo
+	@chmod +x $(BIN)/cerrojo
+	@touch $@

@@ -33,11 +33,11 @@ def insert(database_url: str, names: str, count: int, password_hash: str) -> Non
 
 def real_hash() -> str:
     """As the gateway makes it."""
-    fields = Settings.model_fields
+    default = Settings()
     return PasswordHasher(
-        time_cost=fields["argon2_time_cost"].default,
-        memory_cost=fields["argon2_memory_kib"].default,
-        parallelism=fields["argon2_parallelism"].default,
+        time_cost=default.argon2_time_cost,
+        memory_cost=default.argon2_memory_kib,
+        parallelism=default.argon2_parallelism,
     ).hash(PASSWORD)
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 import random
 import resource
+import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 import uvloop
@@ -19,18 +20,23 @@ from bench.system import HOST, PROJECT
 
 PASSWORD = "the right password"  # noqa: S105  # nobody's
 
+_RUN = secrets.token_hex(8)
+"""Keys begin with it, so that no two clients have the same."""
+
 TIMING = b"server-timing: hash;dur="
 """How :mod:`bench.timed_gateway` says the milliseconds of a request's own hash."""
 
 
 class Job(msgspec.Struct, kw_only=True):
-    """What is to be sent, and for how long."""
+    """The requests to be sent, and for how long."""
 
     port: int
     users: str
-    """What the names begin with; a number from 1 to `accounts` follows."""
+    """The beginning of each name; a number from 1 to `accounts` follows."""
     accounts: int
     password: str = PASSWORD
+    token: str = ""
+    """A service's, for attempts with right passwords in the place of logins, each with its key."""
     clients: int = 0
     """Each asks again as soon as it is answered; or:"""
     rate: float = 0.0
@@ -41,8 +47,10 @@ class Job(msgspec.Struct, kw_only=True):
 
 
 class Outcome(msgspec.Struct, kw_only=True):
-    """What was answered in the time that counts."""
+    """The answers of the time that counts."""
 
+    answered: int
+    """In all the time, with what does not count; for what CPU it took."""
     statuses: dict[int, int]
     rate: float
     """Answers a second."""
@@ -52,7 +60,7 @@ class Outcome(msgspec.Struct, kw_only=True):
     beside_the_hash: list[float]
     """Seconds of each answer less those of its own hash, where the server says them."""
     cpu: float
-    """What the client took of a core."""
+    """The share of a core that the client took."""
 
 
 def drive(job: Job, *expected: int) -> Outcome:
@@ -88,13 +96,13 @@ async def work(job: Job) -> Outcome:
     load.close()
     counted = samples.within(began + job.warm, began + whole)
     return Outcome(
+        answered=len(samples),
         statuses=dict(counted.statuses()),
         rate=len(counted) / job.seconds,
         p50=counted.percentile(0.5),
         p99=counted.percentile(0.99),
         beside_the_hash=[
-            sample.seconds
-            - float(sample.head.lower().partition(TIMING)[2].split(b"\r\n")[0]) / 1000
+            sample.seconds - _hash_seconds(sample)
             for sample in counted
             if TIMING in sample.head.lower()
         ],
@@ -107,7 +115,19 @@ def _requests(job: Job) -> Callable[[], bytes]:
     random.shuffle(numbers)
     numbers = numbers[:20_000]  # as many as anybody logs in within the time
     names = [f"{job.users}{number}" for number in numbers]
+    if job.token:
+        return _attempts(names, job.token).__next__
     return itertools.cycle([post("/login", name, job.password) for name in names]).__next__
+
+
+def _attempts(names: Sequence[str], token: str) -> Iterator[bytes]:
+    for number, name in enumerate(itertools.cycle(names)):
+        body = f'{{"user":"{name}","outcome":"right","source":"192.0.2.7"}}'
+        yield (
+            "POST /attempts HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            f"Authorization: Bearer {token}\r\nIdempotency-Key: {_RUN}-{number}\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n{body}"
+        ).encode()
 
 
 def _hash_seconds(sample: Sample) -> float:

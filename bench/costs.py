@@ -1,4 +1,4 @@
-"""`python -m bench.costs`: what each part of the system costs, for `python -m bench.plan`.
+"""`python -m bench.costs`: the cost of each part of the system, for `python -m bench.plan`.
 
 It starts its own system and takes about a minute. The CPU of each part is read before and after a
 known load, and divided by what the workers have decided meanwhile. Figures are of an otherwise
@@ -16,6 +16,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import NamedTuple
 
 import psutil
@@ -23,17 +24,23 @@ import psycopg
 from confluent_kafka import Producer
 
 from bench import accounts
-from bench.__main__ import _commit
 from bench.client import Job, drive
 from bench.errors import BenchError
-from bench.machine import describe
+from bench.extra import login_processes
+from bench.harness import SIZES, warm
+from bench.machine import commit, describe
 from bench.plan_figures import RESULTS, Costs, save
-from bench.system import PROJECT, Up, up
+from bench.system import CHEAPEST, Up, up
 from events.messages import Attempt, encode, new_id
-from events.topics import ATTEMPTS, partition_of
+from events.partitioner import partition_of
+from events.signatures import Sealer
+from events.signing_keys import KeyFile
+from events.topics import ATTEMPTS
+from local.kafka_users import KafkaUsers
 
 CLIENTS = 32
-WARM_SECONDS = 16.0  # what Kafka's Java needs until it is as fast as it is going to be
+AMOUNTS = {"tiny": (1.0, 1.0, 20_000), "usual": (25.0, 8.0, 200_000)}
+"""Seconds of logins before anything counts, those of each measurement, attempts of each backlog."""
 IDLE_SECONDS = 3.0
 WRONG = 0.05  # of a backlog's attempts
 DRAIN_SECONDS = 300.0
@@ -42,7 +49,7 @@ GATEWAY, WORKERS, KAFKA, LOOKUP, COMMIT = "gateway", "workers", "Kafka", "look-u
 
 
 class Cost(NamedTuple):
-    """What a load cost."""
+    """The cost of a load."""
 
     attempts: int
     core_ms: dict[str, float]
@@ -119,36 +126,40 @@ def _part(process: psutil.Process, lookups: set[int]) -> str:
 def main() -> int:
     """Measure and write."""
     parser = argparse.ArgumentParser(prog="python -m bench.costs", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=8.0, help="of each measurement (8)")
-    parser.add_argument("--backlog", type=int, default=200_000, help="attempts of each (200,000)")
+    parser.add_argument("--size", choices=AMOUNTS, default="usual", help="how much of everything")
+    parser.add_argument("--into", type=Path, help="the folder for the results")
     arguments = parser.parse_args()
     machine, at = describe(), datetime.now(UTC)
     print(machine)
     try:
-        costs = _measure(machine, arguments.seconds, arguments.backlog)
+        costs = _measure(machine, at, arguments.size)
     except BenchError as error:
         sys.exit(str(error))
-    for name in Costs.__struct_fields__[3:]:
+    for name in Costs.__struct_fields__[4:]:
         print(f"{name:30} {getattr(costs, name):12,.3f}")
-    path = save(costs, RESULTS / at.strftime("%Y%m%d-%H%M%S"))
-    print(f"Written to {path.relative_to(PROJECT)}")
+    path = save(costs, arguments.into or RESULTS / at.strftime("%Y%m%d-%H%M%S"))
+    print(f"Written to {os.path.relpath(path)}")
     return 0
 
 
-def _measure(machine: str, seconds: float, backlog: int) -> Costs:
-    with up({}) as system:
+def _measure(machine: str, at: datetime, size: str) -> Costs:
+    warm_seconds, seconds, backlog = AMOUNTS[size]
+    with up(SIZES[size].env) as system:
         accounts.make(system.database_url)
+        warm(system, warm_seconds)
+        with login_processes(system, env=CHEAPEST) as (port, _, _):
+            meter = Meter(system)
+            cheap = meter.measure(lambda: _logins(port, accounts.CHEAP, seconds))
         meter = Meter(system)
-        _logins(system, accounts.CHEAP, WARM_SECONDS)
-        cheap = meter.measure(lambda: _logins(system, accounts.CHEAP, seconds))
-        real = meter.measure(lambda: _logins(system, accounts.REAL, seconds))
+        real = meter.measure(lambda: _logins(system.login_port, accounts.REAL, seconds))
         print(f"logins: {real.rate:,.0f}/s, and with the cheapest hash {cheap.rate:,.0f}/s")
         all_ = _drain(system, meter, _attempts(backlog, meter.partitions))
         one = _drain(system, meter, _attempts(backlog, meter.partitions, only=0))
         print(f"backlog: {all_.rate:,.0f}/s in all partitions, {one.rate:,.0f}/s in one")
     return Costs(
         machine=machine,
-        commit=_commit(),
+        commit=commit(),
+        at=at.isoformat(timespec="seconds"),
         cores=os.cpu_count() or 1,
         hash_core_ms=real.core_ms[GATEWAY] - cheap.core_ms[GATEWAY],
         gateway_core_ms=cheap.core_ms[GATEWAY],
@@ -162,9 +173,9 @@ def _measure(machine: str, seconds: float, backlog: int) -> Costs:
     )
 
 
-def _logins(system: Up, users: str, seconds: float) -> None:
+def _logins(port: int, users: str, seconds: float) -> None:
     job = Job(
-        port=system.login_port,
+        port=port,
         users=users,
         accounts=accounts.COUNT,
         clients=CLIENTS,
@@ -197,10 +208,14 @@ def _append(system: Up, attempts: Attempts) -> None:
             "bootstrap.servers": system.env["KAFKA_BOOTSTRAP_SERVERS"],
             "linger.ms": 20,
             "queue.buffering.max.messages": len(attempts) + 1,
+            **KafkaUsers(Path(system.env["CERROJO_DATA_DIR"])).options(),
         }
     )
+    sealer = Sealer(KeyFile(Path(system.env["CERROJO_SIGNING_KEYS"]), "gateway"), ATTEMPTS)
     for partition, user, message in attempts:
-        producer.produce(ATTEMPTS, message, user.encode(), partition=partition)
+        key, now_ms = user.encode(), round(time.time() * 1000)
+        value = sealer.seal("gateway", message, partition, key, now_ms)
+        producer.produce(ATTEMPTS, value, key, partition=partition)
     if producer.flush(60):
         raise BenchError("Kafka did not take a backlog within 60 s.")
 
@@ -216,7 +231,7 @@ def _drain(system: Up, meter: Meter, attempts: Attempts) -> Cost:
         _append(system, attempts)
         began, start, due = time.monotonic(), meter.decided(), time.monotonic() + DRAIN_SECONDS
         if until - start < count / 10:
-            raise BenchError(f"{count:,} attempts were no backlog; name more with --backlog.")
+            raise BenchError(f"{count:,} attempts were no backlog; more are needed.")
         while meter.decided() < until:
             if time.monotonic() > due:
                 raise BenchError(f"A backlog was not decided within {DRAIN_SECONDS:g} s.")

@@ -1,4 +1,4 @@
-"""What goes wrong in `bench`."""
+"""The errors of `bench`."""
 
 from __future__ import annotations
 

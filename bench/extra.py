@@ -5,17 +5,24 @@ from __future__ import annotations
 import select
 import socket
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
+
+import psutil
 
 from bench.errors import BenchError
 from bench.system import HOST, PROJECT, Up
-from gateway.serve import LISTENER
-from gateway.sockets import BACKLOG
+from gateway.launch import Launcher, hash_sockets
+from gateway.passwords.hash_protocol import Lane
+from gateway.web.listener import BACKLOG
 from processes import ProcessSpec
 from processes.spawn import Child
+from settings import Settings
 
 READY_SECONDS = 120.0
 WORK_SECONDS = 600.0
@@ -35,25 +42,45 @@ def started(*specs: ProcessSpec) -> Iterator[list[int]]:
 
 @contextmanager
 def login_processes(
-    system: Up, count: int, module: str = "gateway.serve"
+    system: Up,
+    count: int = 2,
+    module: str = "gateway.process",
+    env: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[tuple[int, list[int], float]]:
-    """Further login processes of this system: their port, their pids, and how long they took."""
-    with socket.create_server((HOST, 0), backlog=BACKLOG) as listener:
+    """Further login processes of this system: their port, their pids, and how long they took.
+
+    `env` is what they are to have else than the system.
+    """
+    deadline_seconds = Settings().deadline_seconds
+    with (
+        socket.create_server((HOST, 0), backlog=BACKLOG) as listener,
+        tempfile.TemporaryDirectory(prefix="bench") as directory,
+        hash_sockets(Path(directory)) as sockets,
+    ):
         listener.setblocking(False)
-        specs = [
-            ProcessSpec(
-                name=f"login {90 + number}",
-                command=(sys.executable, "-m", module, "login", str(90 + number)),
-                env={**system.env, LISTENER: str(listener.fileno())},
+        launcher = Launcher({"login": listener}, sockets, deadline_seconds)
+
+        def of_the_system(spec: ProcessSpec) -> ProcessSpec:
+            return replace(
+                spec,
+                env={**system.env, **env, **spec.env},
                 cwd=PROJECT,
                 log=Path(system.env["CERROJO_DATA_DIR"], "logs", "extra.log"),
-                pass_fds=(listener.fileno(),),
             )
-            for number in range(count)
+
+        hashing = [of_the_system(launcher.hash_spec(lane)) for lane in Lane]
+        logins = [
+            of_the_system(launcher.spec(f"login {90 + number}", module)) for number in range(count)
         ]
-        began = time.monotonic()
-        with started(*specs) as pids:
-            yield listener.getsockname()[1], pids, time.monotonic() - began
+        with started(*hashing) as hash_pids:
+            began = time.monotonic()
+            with started(*logins) as pids:
+                took = time.monotonic() - began
+                further = [psutil.Process(pid) for pid in (*hash_pids, *pids)]
+                system.further.extend(further)
+                yield listener.getsockname()[1], pids, took
+                for process in further:
+                    system.further.remove(process)
 
 
 @contextmanager
@@ -74,7 +101,7 @@ def worker(env: dict[str, str], partition: int, log: Path) -> Iterator[tuple[int
 
 
 def _lines(child: Child, seconds: float) -> Iterator[str]:
-    """What it says, as it says it; ends with this time or the process."""
+    """The lines of its output, as they come; ends with this time or the process."""
     due = time.monotonic() + seconds
     while (left := due - time.monotonic()) > 0:
         readable, _, _ = select.select([child.pipe], [], [], left)

@@ -1,7 +1,8 @@
-"""What a row of the bench says, and whether it is as good as it is to be."""
+"""The figures of a row of the bench, and whether they are as good as they are to be."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from statistics import median
 
@@ -9,7 +10,7 @@ import msgspec
 
 
 class Goal(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A bound; of the ratio to the limit, or of the figure itself."""
+    """A bound, or two; of the ratio to the limit, or of the figure itself."""
 
     at_least: float | None = None
     at_most: float | None = None
@@ -17,8 +18,18 @@ class Goal(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     def text(self) -> str:
         """As a table has it."""
-        sign, bound = (">=", self.at_least) if self.at_least is not None else ("<=", self.at_most)
-        return f"{sign} {bound:g}{' x limit' if self.of_the_limit else ''}"
+        if self.at_least == self.at_most:
+            bounds = f"= {self.at_least:g}"
+        else:
+            both = ((">=", self.at_least), ("<=", self.at_most))
+            bounds = ", ".join(f"{sign} {bound:g}" for sign, bound in both if bound is not None)
+        return f"{bounds}{' x limit' if self.of_the_limit else ''}"
+
+    def met(self, value: float) -> bool:
+        """Whether this value keeps the bounds."""
+        return (self.at_least is None or value >= self.at_least) and (
+            self.at_most is None or value <= self.at_most
+        )
 
 
 def share_of_limit(at_least: float) -> Goal:
@@ -30,33 +41,39 @@ class Figure(msgspec.Struct, kw_only=True):
     """One line of the table."""
 
     row: str
-    """As in "P1"."""
+    """As in "P2"; or as in "P1a", where a row has several goals."""
     what: str
     unit: str
     ours: Sequence[float]
     """Each repetition's."""
     limit: Sequence[float] = ()
-    """What was measured in turn with them."""
+    """The figures that were measured in turn with them."""
     goal: Goal | None = None
 
     @property
+    def measured(self) -> bool:
+        """Whether it is a figure at all."""
+        return bool(self.ours) and all(map(math.isfinite, (*self.ours, *self.limit)))
+
+    @property
     def ratio(self) -> float | None:
-        """The median of the pairs' ratios, which what comes and goes on the machine moves least."""
-        pairs = zip(self.ours, self.limit, strict=True) if self.limit else ()
-        ratios = [ours / limit for ours, limit in pairs]
-        return median(ratios) if ratios else None
+        """The median of the pairs' ratios, which what comes and goes on the machine moves least.
+
+        None without a limit, or where that is nothing.
+        """
+        if not self.limit or 0 in self.limit:
+            return None
+        return median(ours / limit for ours, limit in zip(self.ours, self.limit, strict=True))
 
     @property
     def met(self) -> bool | None:
         """Whether the goal is reached; None where there is none."""
         if self.goal is None:
             return None
+        if not self.measured:
+            return False
         value = self.ratio if self.goal.of_the_limit else median(self.ours)
-        assert value is not None
-        if self.goal.at_least is not None:
-            return value >= self.goal.at_least
-        assert self.goal.at_most is not None
-        return value <= self.goal.at_most
+        return value is not None and self.goal.met(value)
 
 
 class Curve(msgspec.Struct, kw_only=True):
@@ -82,5 +99,22 @@ class Row(msgspec.Struct, kw_only=True):
 
     figures: list[Figure]
     notes: list[str]
-    """Sentences: what limited it, what the load was, what to know."""
+    """Sentences about its limit, its load, and all else that a reader has to know."""
     plots: list[Plot] = []
+    commit: str = ""
+    machine: str = ""
+    at: str = ""
+    """Of what it is, on what and when; the run says it."""
+
+    @property
+    def measured(self) -> bool:
+        """Whether it has figures, and all of them are some."""
+        return bool(self.figures) and all(figure.measured for figure in self.figures)
+
+    def without_what_is_no_number(self) -> None:
+        """Empty the figures that could not be measured: JSON has no word for "not a number"."""
+        for figure in self.figures:
+            if not figure.measured:
+                figure.ours = figure.limit = ()
+        if not self.measured:
+            self.plots = []

@@ -1,18 +1,20 @@
-"""What every row works with: one running system for several, turns with the limit, progress."""
+"""The tools of every row: one running system for several, turns with the limit, progress."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from bench import accounts
 from bench.client import Job, drive
-from bench.system import Up, up
+from bench.extra import login_processes
+from bench.system import CHEAPEST, Up, up
 
-WARM_CLIENTS, WARM_SECONDS = 64, 16.0
-"""What Kafka's Java needs until it is as fast as it is going to be."""
+WARM_CLIENTS = 64
 
 
 class Size(NamedTuple):
@@ -30,13 +32,57 @@ class Size(NamedTuple):
     """P8 and P9."""
     accounts: int = 1_000_000
     """P7: accounts in the full database; ten times as many audit rows, a tenth as many blocks."""
+    warm_seconds: float = 25.0
+    """Of logins before anything counts: Kafka's Java needs them until its compiler is done. 0: no
+    login process is started for them."""
+    connections: int = 256
+    """P2, P6, P10, P11 and P13."""
+    partitions: tuple[int, ...] = (1, 2, 4, 8, 16)
+    """P10: how many there are, one after the other."""
+    resizes: int = 2
+    """P10: how often they grow like that."""
+    guessed_accounts: int = 20
+    """P12: those that are guessed at by 200 at once, with each hash; and those with 100 logins."""
+    away_seconds: float = 6.0
+    """P12: how long Postgres is away, at least."""
+    env: Mapping[str, str] = MappingProxyType({})
+    """The environment of all systems."""
+    judged: bool = True
+    """Whether a goal that is missed is a failure; a figure that is missing always is."""
 
 
 SIZES = {
+    # Whether each row still works, on a machine that may be busy with anything.
+    "tiny": Size(
+        pairs=1,
+        seconds=1.0,
+        blocked_accounts=40,
+        backlog=2_000,
+        blocks=2_000,
+        accounts=1_000,
+        warm_seconds=0.0,
+        connections=16,
+        partitions=(1, 2),
+        resizes=1,
+        guessed_accounts=2,
+        away_seconds=1.0,
+        env={
+            "CERROJO_DEADLINE_SECONDS": "25",
+            "CERROJO_GATEWAY_PROCESSES": "1",
+        },
+        judged=False,
+    ),
     "small": Size(3, 2.0, 500, 20_000, 100_000, 100_000),
     "usual": Size(),
     "full": Size(5, 10.0, 10_000, 200_000, 1_000_000, 10_000_000),
 }
+
+
+class CheapLogins(NamedTuple):
+    """Login processes with the cheapest hash."""
+
+    port: int
+    pids: list[int]
 
 
 class Bench:
@@ -47,6 +93,7 @@ class Bench:
         self._began = time.monotonic()
         self._held = ExitStack()
         self._system: Up | None = None
+        self._cheap: CheapLogins | None = None
 
     def say(self, sentence: str) -> None:
         """Show how far it is."""
@@ -57,24 +104,34 @@ class Bench:
         """The system that several rows share, with accounts to log in to."""
         if self._system is None:
             self.say("starting a system")
-            self._system = self._held.enter_context(up({}))
+            self._system = self._held.enter_context(self.up({}))
             accounts.make(self._system.database_url)
             self.say("warming it up")
-            warm = Job(
-                port=self._system.login_port,
-                users=accounts.CHEAP,
-                accounts=accounts.COUNT,
-                clients=WARM_CLIENTS,
-                seconds=WARM_SECONDS,
-            )
-            drive(warm, 200, 503)
+            warm(self._system, self.size.warm_seconds)
         return self._system
+
+    def cheap(self) -> CheapLogins:
+        """Two more login processes of that system, with the cheapest hash.
+
+        They are for the accounts that have one: its own would renew their hashes.
+        """
+        if self._cheap is None:
+            processes = login_processes(self.system(), env=CHEAPEST)
+            port, pids, _ = self._held.enter_context(processes)
+            self._cheap = CheapLogins(port, pids)
+        return self._cheap
+
+    def up(
+        self, env: Mapping[str, str], data_dir: Path | None = None
+    ) -> AbstractContextManager[Up]:
+        """A system with these settings and the size's; see :func:`bench.system.up`."""
+        return up({**self.size.env, **env}, data_dir)
 
     def alone(self) -> None:
         """Stop that system: the next row has the machine for itself."""
         if self._system is not None:
             self.say("stopping the system")
-        self._system = None
+        self._system = self._cheap = None
         self._held.close()
 
     def in_turn(
@@ -90,3 +147,21 @@ class Bench:
                 f"ours {all_ours[-1]:,.4g}, ratio {all_ours[-1] / limits[-1]:.3f}"
             )
         return all_ours, limits
+
+
+def warm(system: Up, seconds: float) -> None:
+    """Let Kafka, Postgres and the workers work, by logins with the cheapest hash.
+
+    Of login processes that make such hashes: its own would renew those of the accounts.
+    """
+    if not seconds:
+        return
+    with login_processes(system, env=CHEAPEST) as (port, _, _):
+        job = Job(
+            port=port,
+            users=accounts.CHEAP,
+            accounts=accounts.COUNT,
+            clients=WARM_CLIENTS,
+            seconds=seconds,
+        )
+        drive(job, 200, 503)

@@ -1,4 +1,4 @@
-"""`python -m bench.hello`: what Quart does at most, on the server and with the processes of the
+"""`python -m bench.hello`: the most that Quart can do, on the server and with the processes of the
 gateway: a route that decodes the same body and answers the same bytes.
 """
 
@@ -18,18 +18,18 @@ from quart import Quart, Response, request
 
 from bench.extra import started
 from bench.system import HOST, PROJECT
-from gateway import answers
-from gateway.credentials import Credentials
-from gateway.serve import LISTENER
-from gateway.server import SharedSocketServer
-from gateway.sockets import BACKLOG
-from processes import ProcessSpec, parent
+from gateway.launch import LISTENER
+from gateway.web import responses
+from gateway.web.credentials import Credentials
+from gateway.web.listener import BACKLOG
+from gateway.web.server import SharedSocketServer
+from processes import ProcessSpec, manager_link
 
 CONNECTIONS = 4096
 
 app = Quart(__name__, static_folder=None)
 _decode = msgspec.json.Decoder(Credentials).decode
-_success = answers.encode({"success": True})
+_success = responses.encode({"success": True})
 
 
 @app.post("/login")
@@ -38,14 +38,14 @@ async def login() -> Response:
     body = await request.get_data(cache=False)
     assert isinstance(body, bytes)
     _decode(body)
-    return answers.answer(200, _success)
+    return responses.answer(200, _success)
 
 
 async def serve() -> None:
     """Serve until it is killed."""
     server = SharedSocketServer(app, int(os.environ[LISTENER]), CONNECTIONS)  # type: ignore[arg-type]
     serving = asyncio.ensure_future(server.serve())
-    parent().ready()
+    manager_link().ready()
     await serving
 
 
@@ -66,5 +66,5 @@ def serving(processes: int = 2) -> Iterator[tuple[int, list[psutil.Process]]]:
 
 
 if __name__ == "__main__":
-    parent().watch(0.5)
+    manager_link().watch(0.5)
     uvloop.run(serve())

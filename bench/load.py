@@ -51,7 +51,7 @@ class Samples(list[Sample]):
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """What this share of the values is at most; not a number if there are none."""
+    """The value that this share of the values does not exceed; not a number if there are none."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else math.nan
 

@@ -9,20 +9,19 @@ from bench.harness import Bench
 from bench.hello import serving
 from bench.usage import Usage
 
-CONNECTIONS = 256
-
 
 def measure(bench: Bench) -> Row:
     """Each login goes through Kafka, a worker and a commit, and all on the same cores."""
     system = bench.system()
-    notes = {}
+    port_of_ours = bench.cheap().port
+    connections, notes = bench.size.connections, {}
 
     def rate(port: int, usage: Usage, whose: str) -> float:
         job = Job(
             port=port,
             users=CHEAP,
             accounts=COUNT,
-            clients=CONNECTIONS,
+            clients=connections,
             seconds=bench.size.seconds,
         )
         outcome = drive(job, 200)
@@ -33,11 +32,11 @@ def measure(bench: Bench) -> Row:
         rates, limits = bench.in_turn(
             "P2",
             lambda: rate(port, Usage(processes + system.family()), "the bare route"),
-            lambda: rate(system.login_port, Usage(system.family()), "logins"),
+            lambda: rate(port_of_ours, Usage(system.family()), "logins"),
         )
     figure = Figure(
         row="P2",
-        what=f"logins with argon2's cheapest hash, {CONNECTIONS} connections, of a bare route",
+        what=f"logins with argon2's cheapest hash, {connections} connections, of a bare route",
         unit="/s",
         ours=rates,
         limit=limits,

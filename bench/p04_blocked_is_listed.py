@@ -1,4 +1,4 @@
-"""P4: whoever has the fifth 401 in hand finds the account among the blocked."""
+"""P4: a client that has the fifth 401 in hand finds the account among the blocked."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ async def _block_all(bench: Bench, system: Up, count: int) -> tuple[Samples, flo
 
 
 def _listed(system: Up) -> set[str]:
-    """What the whole list has of these accounts."""
+    """The accounts of these that the whole list has."""
     path = f"/blocked?limit={PAGE}"
     listed: set[str] = set()
     while path:

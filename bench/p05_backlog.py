@@ -20,6 +20,8 @@ from bench.harness import Bench
 from bench.system import CACHE
 from bench.usage import Usage
 from events.messages import Attempt, encode, new_id
+from events.signatures import Sealer
+from events.signing_keys import KeyFile, make
 from events.topics import ATTEMPTS, create_topics
 from local.servers import Servers
 from settings import Settings
@@ -27,12 +29,12 @@ from sql.migrate import migrate
 from sql.topology import settle_partitions
 
 TWIN = "twin"
-BATCH = Settings.model_fields["batch_size"].default
+BATCH = Settings().batch_size
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
 class Kind(NamedTuple):
-    """What a backlog is made of."""
+    """The records that a backlog is made of."""
 
     name: str
     distinct: bool
@@ -89,7 +91,14 @@ class Backlog:
         self._log = servers.data_dir / "logs" / "worker.log"
         self._random = random.Random(5)
         kafka, url = servers.kafka_bootstrap_servers, servers.database_url
-        self._env = {"KAFKA_BOOTSTRAP_SERVERS": kafka, "DATABASE_URL": url}
+        keys = servers.data_dir / "signing-keys"
+        make(keys)
+        self._sealer = Sealer(KeyFile(keys, "gateway"), ATTEMPTS)
+        self._env = {
+            "KAFKA_BOOTSTRAP_SERVERS": kafka,
+            "DATABASE_URL": url,
+            "CERROJO_SIGNING_KEYS": str(keys),
+        }
         migrate(url)
         create_topics(AdminClient({"bootstrap.servers": kafka}), 1, 1)
         with psycopg.connect(url, autocommit=True) as connection:
@@ -111,8 +120,9 @@ class Backlog:
         one = self._name()
         for _ in range(count):
             user = self._name() if kind.distinct else one
-            message = encode(Attempt(new_id(), 0, user, kind.right))
-            producer.produce(ATTEMPTS, message, user.encode(), partition=0)
+            message, key = encode(Attempt(new_id(), 0, user, kind.right)), user.encode()
+            value = self._sealer.seal("gateway", message, 0, key, round(time.time() * 1000))
+            producer.produce(ATTEMPTS, value, key, partition=0)
         assert producer.flush(60) == 0
         start, self._end = self._end, self._end + count
         return start

@@ -12,7 +12,7 @@ from bench.client import Job, drive
 from bench.figures import Figure, Goal, Row
 from bench.harness import Bench
 from bench.load import Load, get
-from bench.system import HOST, Up, up
+from bench.system import HOST, Up
 
 NAMES = "account-"
 FEW = 1_000
@@ -25,7 +25,7 @@ def measure(bench: Bench) -> Row:
     bench.alone()
     bench.say("P7: starting two systems")
     count = bench.size.accounts
-    with up({}) as empty, up({}) as full:
+    with bench.up({}) as empty, bench.up({}) as full:
         accounts.insert(empty.database_url, NAMES, FEW, accounts.real_hash())
         bench.say(f"P7: making {count:,} accounts")
         accounts.insert(full.database_url, NAMES, count, accounts.real_hash())

@@ -1,7 +1,7 @@
-"""`python -m bench.plan LOGINS`: what it takes for so many logins a second at the peak.
+"""`python -m bench.plan LOGINS`: the machines for so many logins a second at the peak.
 
-It multiplies measured figures (`python -m bench.costs`) and knows no others; what is assumed is
-an option, and printed. A plan is as good as its figures: measure on the machines that you mean.
+It multiplies measured figures (`python -m bench.costs`) and knows no others; each assumption is an
+option, and printed. A plan is as good as its figures: measure on the machines that you mean.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a plan is made of: figures that were measured, kept as JSON."""
+"""The figures that a plan is made of: they were measured, and are kept as JSON."""
 
 from __future__ import annotations
 
@@ -14,19 +14,21 @@ FILE = "costs.json"
 
 
 class Costs(msgspec.Struct, kw_only=True):
-    """What the parts of the system cost, as `python -m bench.costs` measures it.
+    """The cost of each part of the system, as `python -m bench.costs` measures it.
 
-    A core-ms is a millisecond of one core. What an idle system uses is left out.
+    A core-ms is a millisecond of one core. The use of an idle system is left out.
     """
 
     machine: str
-    """What they were measured on, in a line."""
+    """The machine that they were measured on, in a line."""
     commit: str
     """Of what."""
+    at: str = ""
+    """When."""
     cores: int
     """Of that machine."""
     hash_core_ms: float
-    """One check of a password: what a login costs the gateway more than with the cheapest hash."""
+    """One check of a password: the surplus of a login over one with the cheapest hash."""
     gateway_core_ms: float
     """All else that the gateway does for a login."""
     kafka_core_ms: float

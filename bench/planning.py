@@ -1,4 +1,4 @@
-"""What so many logins a second need: measured figures, multiplied."""
+"""The need of so many logins a second: measured figures, multiplied."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 
 from bench.plan_figures import Costs
-from settings import Settings
 
 # The load at each hour, as a share of the peak: nights are quiet and mornings are not.
 DAY = (
@@ -19,7 +18,7 @@ MOST_PARTITIONS = 1024  # settings.py's bound
 
 @dataclass(frozen=True)
 class Assumptions:
-    """What no measurement can say."""
+    """The figures that no measurement can give."""
 
     busy: float
     """How busy a core, a worker or a server may be at the peak, as a share."""
@@ -30,7 +29,7 @@ class Assumptions:
 
 @dataclass(frozen=True)
 class Need:
-    """What one part of the system needs at the peak."""
+    """The need of one part of the system at the peak."""
 
     part: str
     cores: float
@@ -70,7 +69,7 @@ class Plan:
 
 
 def plan(logins: float, costs: Costs, assumed: Assumptions) -> Plan:
-    """What so many logins a second need."""
+    """The need of so many logins a second."""
     busy, host = assumed.busy, assumed.host_cores
 
     def cores(core_ms: float) -> float:
@@ -110,7 +109,7 @@ def plan(logins: float, costs: Costs, assumed: Assumptions) -> Plan:
 
 def _ceilings(costs: Costs, assumed: Assumptions) -> list[Ceiling]:
     busy, host = assumed.busy, assumed.host_cores * 1000 * assumed.busy
-    default = Settings.model_fields["partitions"].default
+    default = max(2, assumed.host_cores)  # as the setting has it on such a host
     worker = costs.worker_attempts_per_second * busy
     login = costs.hash_core_ms + costs.gateway_core_ms
     ceilings = [
@@ -123,7 +122,7 @@ def _ceilings(costs: Costs, assumed: Assumptions) -> list[Ceiling]:
         Ceiling(
             f"{default} partitions, the default",
             default * worker,
-            "`python -m workers resize`, while logins go on; add worker hosts for them.",
+            "`cerrojo resize`, while logins go on; add worker hosts for them.",
             False,
         ),
         Ceiling(

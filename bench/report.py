@@ -10,28 +10,31 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from bench import svg
 from bench.figures import Figure, Row
+from bench.plots import bars, lines
+
+NO_FIGURE = "no figure"
 
 
 class Run(msgspec.Struct, kw_only=True):
-    """What is kept of it."""
+    """The part of a run that is kept."""
 
-    machine: str
-    commit: str
-    at: str
+    size: str
     rows: dict[str, Row]
 
 
 def show(rows: Mapping[str, Row]) -> None:
-    """Print the table, and what is to be said about each row."""
+    """Print the table, and the notes of each row."""
     table = Table(title="Medians of interleaved repetitions")
     for column in ("row", "what", "ours", "limit", "ratio", "goal", ""):
         right = column in ("ours", "limit", "ratio", "goal")
         table.add_column(column, justify="right" if right else "left", no_wrap=right)
-    for row in rows.values():
+    for number, row in rows.items():
         for figure in row.figures:
-            table.add_row(*_cells(figure))
+            bad = not figure.measured or figure.met is False
+            table.add_row(*cells(figure), style="red" if bad else None)
+        if not row.figures:
+            table.add_row(number, NO_FIGURE, style="red")
     Console(width=120).print(table)
     for number, row in rows.items():
         for note in row.notes:
@@ -40,14 +43,14 @@ def show(rows: Mapping[str, Row]) -> None:
 
 def write(run: Run, folder: Path) -> None:
     """Write everything into this folder, which is made."""
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     text = msgspec.json.format(msgspec.json.encode(run), indent=2)
     (folder / "results.json").write_bytes(text)
     for row in run.rows.values():
         for plot in row.plots:
-            (folder / f"{plot.name}.svg").write_text(svg.lines(plot))
+            (folder / f"{plot.name}.svg").write_bytes(lines(plot))
     if ratios := _ratios(run.rows.values()):
-        (folder / "ratios.svg").write_text(svg.bars("Shares of the limits, and goals", ratios))
+        (folder / "ratios.svg").write_bytes(bars(ratios))
 
 
 def _ratios(rows: Iterable[Row]) -> list[tuple[str, float, float]]:
@@ -55,22 +58,31 @@ def _ratios(rows: Iterable[Row]) -> list[tuple[str, float, float]]:
         (f"{figure.row} {figure.what}", figure.ratio, figure.goal.at_least)
         for row in rows
         for figure in row.figures
-        if figure.goal and figure.goal.of_the_limit and figure.goal.at_least and figure.ratio
+        if figure.measured
+        and figure.goal
+        and figure.goal.of_the_limit
+        and figure.goal.at_least
+        and figure.ratio
     ]
 
 
-def _cells(figure: Figure) -> list[str]:
+def cells(figure: Figure) -> list[str]:
+    """A figure's cells in a table: row, what, ours, limit, ratio, goal, and whether that is met."""
+    goal = figure.goal.text() if figure.goal else ""
+    if not figure.measured:
+        return [figure.row, f"{figure.what}: {NO_FIGURE}", "", "", "", goal, "NOT MET"]
     ratio = figure.ratio
     return [
         figure.row,
         figure.what,
-        f"{_number(median(figure.ours))} {figure.unit}",
-        f"{_number(median(figure.limit))} {figure.unit}" if figure.limit else "",
+        f"{number(median(figure.ours))} {figure.unit}".strip(),
+        f"{number(median(figure.limit))} {figure.unit}".strip() if figure.limit else "",
         f"{ratio:.3f}" if ratio is not None else "",
-        figure.goal.text() if figure.goal else "",
+        goal,
         {True: "met", False: "NOT MET", None: ""}[figure.met],
     ]
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """With three digits or so."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -15,7 +16,8 @@ from pathlib import Path
 import psutil
 
 from bench.errors import BenchError
-from local import ports
+from local import tcp_ports
+from local.kafka_users import KafkaUsers
 from local.postgres import Postgres
 
 PROJECT = Path(__file__).parents[1]
@@ -28,6 +30,9 @@ CHEAPEST = {"CERROJO_ARGON2_MEMORY_KIB": "8", "CERROJO_ARGON2_TIME_COST": "1"}
 """argon2's cheapest profile, for the time that everything else takes."""
 
 
+SERVICE_TOKEN = "a-token-of-the-bench"  # noqa: S105  # of a system that nobody else reaches
+
+
 class Up:
     """A running system."""
 
@@ -38,17 +43,28 @@ class Up:
         self.process = process
         self.login_port = int(env["CERROJO_LOGIN_PORT"])
         self.operator_port = int(env["CERROJO_OPERATOR_PORT"])
-        self.database_url = Postgres(data_dir).database_url
+        self.database_url = env.get("DATABASE_URL") or Postgres(data_dir).database_url
+        self.kafka = {
+            "KAFKA_BOOTSTRAP_SERVERS": f"{HOST}:{env['CERROJO_KAFKA_PORT']}",
+            **KafkaUsers(data_dir).administrator(),
+        }
+        """How it is reached, by one who may do everything."""
         self.env = {
             **env,
             "DATABASE_URL": self.database_url,
-            "KAFKA_BOOTSTRAP_SERVERS": f"{HOST}:{env['CERROJO_KAFKA_PORT']}",
+            **self.kafka,
+            "CERROJO_SIGNING_KEYS": str(data_dir / "signing-keys"),
         }
+        if "KAFKA_BOOTSTRAP_SERVERS" in env:  # of another system; it signs nothing
+            self.env["KAFKA_BOOTSTRAP_SERVERS"] = env["KAFKA_BOOTSTRAP_SERVERS"]
+            del self.env["CERROJO_SIGNING_KEYS"]
         """For a further process of it."""
+        self.further: list[psutil.Process] = []
+        """Those of the bench that belong to it, too (:mod:`bench.extra`)."""
 
     def family(self) -> list[psutil.Process]:
         """All its processes, servers and all."""
-        return list(psutil.Process(self.process.pid).children(recursive=True))
+        return [*psutil.Process(self.process.pid).children(recursive=True), *self.further]
 
     def processes(self, title: str) -> list[psutil.Process]:
         """Those whose title begins so, as in "gateway login"."""
@@ -66,10 +82,12 @@ class Up:
 @contextmanager
 def up(env: Mapping[str, str], data_dir: Path | None = None) -> Iterator[Up]:
     """Start it on free ports, and stop it at the end; on new data, if not on these."""
-    login, operator, workers, kafka = (ports.choose(HOST) for _ in range(4))
+    login, operator, workers, kafka = (tcp_ports.choose(HOST) for _ in range(4))
     with tempfile.TemporaryDirectory(prefix="bench") as folder:
         data_dir = data_dir or Path(folder, "data")
         log = Path(folder, "up.log")
+        tokens = Path(folder, "service-tokens")
+        tokens.write_text(f"bench {hashlib.sha256(SERVICE_TOKEN.encode()).hexdigest()} attempts\n")
         environment = {
             "CERROJO_CACHE_DIR": str(CACHE),
             **os.environ,
@@ -78,6 +96,7 @@ def up(env: Mapping[str, str], data_dir: Path | None = None) -> Iterator[Up]:
             "CERROJO_OPERATOR_PORT": str(operator),
             "CERROJO_WORKERS_PORT": str(workers),
             "CERROJO_KAFKA_PORT": str(kafka),
+            "CERROJO_SERVICE_TOKENS_FILE": str(tokens),
             **env,
         }
         with log.open("wb") as output:

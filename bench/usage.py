@@ -1,4 +1,4 @@
-"""Who had the processors: what limits a rate is what is at its end."""
+"""The parts that had the processors: a rate is limited by the one at its end."""
 
 from __future__ import annotations
 
@@ -8,6 +8,17 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 import psutil
+
+HASHES = "hashes"
+
+_KNOWN = {
+    "cerrojo: gateway hash": HASHES,
+    "cerrojo: gateway login": "the gateway's login processes",
+    "cerrojo: gateway operator": "the operator port",
+    "cerrojo: worker partition": "the workers",
+    "bench.contender": "the contender",
+    "bench.hello": "hello",
+}
 
 
 class Usage:
@@ -19,10 +30,15 @@ class Usage:
         self._machine = psutil.cpu_times()
         self._began = time.monotonic()
 
+    def seconds(self) -> dict[str, float]:
+        """Of CPU, by part; the largest first."""
+        used = {part: now - self._before[part] for part, now in self._cpu().items()}
+        return dict(sorted(used.items(), key=lambda item: -item[1]))
+
     def sentence(self, client: float) -> str:
         """The shares, in percent of all cores; `client` is the load's, as a part of one core."""
         seconds = (time.monotonic() - self._began) * (os.cpu_count() or 1)
-        shares = {part: (used - self._before[part]) / seconds for part, used in self._cpu().items()}
+        shares = {part: used / seconds for part, used in self.seconds().items()}
         shares["the client"] = client / (os.cpu_count() or 1)
         ordered = sorted(shares.items(), key=lambda item: -item[1])
         after = psutil.cpu_times()
@@ -49,13 +65,7 @@ def _part(process: psutil.Process) -> str:
         name, title = process.name(), " ".join(process.cmdline())
     except psutil.NoSuchProcess:
         return "others of ours"
-    known = {
-        "cerrojo: gateway login": "the gateway's login processes",
-        "cerrojo: gateway operator": "the operator port",
-        "cerrojo: worker partition": "the workers",
-        "bench.hello": "hello",
-    }
-    for sign, part in known.items():
+    for sign, part in _KNOWN.items():
         if sign in title:
             return part
     return {"java": "Kafka", "postgres": "Postgres"}.get(name, "others of ours")

@@ -1,16 +1,18 @@
-"""Where a record stands in the history of a partition."""
+"""The position of a record in the history of its partition."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
+
+from msgspec import Meta
 
 
 class Position(NamedTuple):
     """A place in one partition's history; a later one is greater.
 
-    The generation rises when the log itself is made anew or loses its tail, so
-    that an offset that is used again never looks older than its first use.
+    The generation rises when the log is recreated or loses its tail, so that an offset that is
+    used again never seems older than its first use.
     """
 
-    generation: int
-    offset: int
+    generation: Annotated[int, Meta(ge=0, le=2**31 - 1)]
+    offset: Annotated[int, Meta(ge=0, le=2**63 - 1)]

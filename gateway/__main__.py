@@ -1,38 +1,51 @@
-"""`python -m gateway`: both ports, by several processes that are kept alive."""
+"""`python -m gateway`: serves both ports by several processes, and keeps them alive."""
 
 from __future__ import annotations
 
+import argparse
+import socket
 import sys
+from collections.abc import Mapping
 
 import structlog
 
 import processes
 import settings
-from gateway.serve import LISTENER, LOADED, VISITORS, slot
-from gateway.sockets import listen
-from gateway.visitors import shared_file
-from processes import log as logs
+from events.signing_keys import check_key_files
+from gateway.launch import KILL_SECONDS, LOADED, Launcher, drain_seconds, hash_sockets
+from gateway.passwords import common_passwords
+from gateway.passwords.hash_protocol import Lane
+from gateway.process import slot
+from gateway.web.listener import listen
+from processes import logs, start_gate
 from processes import metrics as shared_metrics
 from processes.titles import title
+from version import COMMIT, VERSION, describe
 
-log = structlog.get_logger()
+logger = structlog.get_logger()
 
-STEP = 0.5  # seconds; also how often the keeper of this process hears from it
+STEP_SECONDS = 0.5  # also how often the manager of this process gets a sign of life
 
 
 class Supervisor:
-    """Keeps the processes of the gateway running and says when each has been ready for anything."""
+    """Keeps the gateway's processes running, and says when each of them has loaded everything."""
 
-    def __init__(self, config: settings.Settings) -> None:
+    def __init__(
+        self, config: settings.Settings, hash_sockets: Mapping[Lane, socket.socket]
+    ) -> None:
         """Listen on both ports, or raise SettingsError.
 
         The design had one listener for each process. One for all is better: a port that is
         taken is an error here and now instead of a second owner of half of the connections
         (SO_REUSEPORT), and a dead or frozen process does not keep its share of them.
         """
-        from gateway import process_metrics  # only now do they know their slot
+        # Metrics look up their slot when they are defined.
+        from gateway import supervisor_metrics
+        from processes.host_metrics import HostMetrics
 
-        self._metrics = process_metrics
+        self._metrics = supervisor_metrics
+        self._host_metrics = HostMetrics(config)
+        supervisor_metrics.BUILD_INFO.labels(VERSION, COMMIT).set(1)
         self._config = config
         self._listeners = {
             "login": listen("login_host", config.login_host, "login_port", config.login_port),
@@ -40,46 +53,39 @@ class Supervisor:
                 "operator_host", config.operator_host, "operator_port", config.operator_port
             ),
         }
-        self._visitors = shared_file()
-        self._names = [f"login {n}" for n in range(1, config.gateway_processes + 1)]
-        self._names.append("operator")
+        launcher = Launcher(self._listeners, hash_sockets, config.deadline_seconds)
+        logins = [f"login {n}" for n in range(1, config.gateway_processes + 1)]
+        self._names = (*logins, "operator")
+        self._specs = [
+            *(launcher.hash_spec(lane) for lane in Lane),
+            *(launcher.spec(name) for name in self._names),
+        ]
         self._started: set[str] = set()
         self._loaded: set[str] = set()
-        self._keeper = processes.Keeper(self._on_event)
+        self._manager = processes.ProcessManager(self._on_event)
 
     def run(self) -> None:
         """Keep them running until SIGTERM or Ctrl-C."""
-        signals = processes.stop_signals(self._keeper)
-        for name in self._names:
-            self._keeper.add(self._spec(name))
-        while not self._keeper.stopped:
-            self._keeper.step(STEP)
-            processes.parent().beat()
+        signals = processes.stop_signals(self._manager)
+        for spec in self._specs:
+            self._manager.add(spec)
+        while not self._manager.stopped:
+            self._manager.step(STEP_SECONDS)
+            processes.manager_link().beat()
+            start_gate.tell_if_closed()
             self._count()
             if signals.impatient:
-                self._keeper.kill()
+                self._manager.kill()
             elif signals.asked:
-                self._keeper.stop()
+                self._manager.stop()
         for listener in self._listeners.values():
             listener.close()
-        self._visitors.close()
-
-    def _spec(self, name: str) -> processes.ProcessSpec:
-        listener = self._listeners[name.split()[0]].fileno()
-        visitors = self._visitors.fileno()
-        return processes.ProcessSpec(
-            name=f"gateway {name}",
-            command=(sys.executable, "-m", "gateway.serve", *name.split()),
-            env={LISTENER: str(listener), VISITORS: str(visitors)},
-            pass_fds=(listener, visitors),
-            drain_timeout=self._config.deadline_seconds + 2.5,
-        )
 
     def _on_event(self, event: processes.Event) -> None:
         logs.log_event(event)
         name = event.name.removeprefix("gateway ")
         if isinstance(event, processes.Exited):
-            state = self._keeper.states.get(event.name)
+            state = self._manager.states.get(event.name)
             if state is None or state.pid is None:  # else its successor has cleared them
                 shared_metrics.forget(slot(name))
         elif isinstance(event, processes.Started):
@@ -90,32 +96,51 @@ class Supervisor:
             self._loaded.add(name)
             if len(self._loaded) == len(self._names):
                 config = self._config
-                log.info(
+                logger.info(
                     "The gateway is ready",
                     login=f"{config.login_host}:{config.login_port}",
                     operator=f"{config.operator_host}:{config.operator_port}",
                 )
-                processes.parent().ready()
+                processes.manager_link().ready()
 
     def _count(self) -> None:
-        phases = [state.phase for state in self._keeper.states.values()]
+        phases = [state.phase for state in self._manager.states.values()]
         ready = phases.count(processes.Phase.READY)
         self._metrics.PROCESSES.labels("ready").set(ready)
         self._metrics.PROCESSES.labels("other").set(len(phases) - ready)
+        pids: dict[str, list[int | None]] = {}
+        for name, state in self._manager.states.items():
+            pids.setdefault(name.split()[1], []).append(state.pid)
+        self._host_metrics.look(pids)
+
+
+def _check_kafka(config: settings.Settings) -> None:
+    config.require_kafka()
+    if config.kafka_security_protocol != "PLAINTEXT":
+        # The client library, of which this process has no other use, takes some megabytes.
+        from events.clients import check_options
+
+        check_options(config)
 
 
 def main() -> int:
     """Serve until asked to finish; 2 where a setting cannot be used."""
+    parser = argparse.ArgumentParser(prog="python -m gateway", description=__doc__)
+    parser.add_argument("--version", action="version", version=describe())
+    parser.parse_args()
     title("gateway")
     try:
         config = settings.load()
         config.require_database()
-        config.require_kafka()
-        logs.configure(config.log_level)
-        processes.parent().watch(config.deadline_seconds + 5.0)
-        with shared_metrics.directory():
+        config.of_operator_port()
+        _check_kafka(config)
+        common_passwords.load(config.common_passwords)  # else each login process would fail
+        logs.configure(config.log_level, config.log_format)
+        check_key_files(config, "gateway", "operator")
+        processes.manager_link().watch(drain_seconds(config.deadline_seconds) + KILL_SECONDS)
+        with shared_metrics.directory() as directory, hash_sockets(directory) as sockets:
             shared_metrics.use_slot("gateway")
-            Supervisor(config).run()
+            Supervisor(config, sockets).run()
     except settings.SettingsError as error:
         print(error, file=sys.stderr)
         return 2

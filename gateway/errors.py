@@ -1,106 +1,108 @@
-"""What a request can be answered with when it is not granted: a status and a sentence."""
+"""Why a request is not granted. Nothing here knows of HTTP; `gateway.web.errors` does."""
 
 from __future__ import annotations
 
 
-class ApiError(Exception):
-    """The request ends with this status; the exception's text is what the client reads."""
-
-    status = 500
-    result = "unavailable"
-    """How metrics count it."""
-
-    def __init__(self, sentence: str, **headers: str) -> None:
-        """`headers` are named as in Python: ``Retry_After="1"``."""
-        super().__init__(sentence)
-        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+class RequestError(Exception):
+    """The request is not granted; the exception's text is a sentence for its sender."""
 
 
-class BadRequestError(ApiError):
+class InvalidInputError(RequestError):
     """The request is not as the documentation has it."""
 
-    status = 400
-    result = "invalid"
+
+class CommonPasswordError(InvalidInputError):
+    """Too many would guess this password for it to be set."""
 
 
-class SlowBodyError(BadRequestError):
-    """The body did not arrive in time."""
-
-    status = 408
+class NotFoundError(RequestError):
+    """There is no such thing."""
 
 
-class TooLargeError(BadRequestError):
-    """The body is longer than any that could be valid."""
-
-    status = 413
-
-
-class NotJsonError(BadRequestError):
-    """The body says that it is something else."""
-
-    status = 415
-
-
-class ForeignHostError(BadRequestError):
-    """The request names a host that is not this gateway."""
-
-    status = 421
-
-
-class WrongPasswordError(ApiError):
+class WrongPasswordError(RequestError):
     """The log counted the attempt as a wrong one."""
-
-    status = 401
-    result = "wrong"
 
     def __init__(self) -> None:
         super().__init__("Wrong password")
 
 
-class BlockedError(ApiError):
+class BlockedError(RequestError):
     """The account is blocked for this many seconds more."""
-
-    status = 429
-    result = "blocked"
 
     def __init__(self, seconds: int) -> None:
         super().__init__(
-            f"Too many wrong passwords; try again in {seconds} second{'s' * (seconds != 1)}",
-            Retry_After=str(seconds),
+            f"Too many wrong passwords; try again in {seconds} second{'s' * (seconds != 1)}"
         )
+        self.seconds = seconds
 
 
-class BlockedForGoodError(ApiError):
+class BlockedForGoodError(RequestError):
     """Only an operator can lift the account's block."""
-
-    status = 403
-    result = "final"
 
     def __init__(self) -> None:
         super().__init__("Blocked until an operator lifts it")
 
 
-class NotFoundError(ApiError):
-    """There is no such thing."""
+class SourceRefusedError(RequestError):
+    """Too much came from this request's source; it may try again after so many seconds."""
 
-    status = 404
-    result = "invalid"
-
-
-class TakenError(ApiError):
-    """The name has an owner."""
-
-    status = 409
-    result = "taken"
+    def __init__(self, seconds: int) -> None:
+        super().__init__(
+            "Too many attempts from where you are; "
+            f"try again in {seconds} second{'s' * (seconds != 1)}"
+        )
+        self.seconds = seconds
 
 
-class UnavailableError(ApiError):
+class RegistrationOffError(RequestError):
+    """Nobody makes an account for themselves here."""
+
+    def __init__(self) -> None:
+        super().__init__("Nobody can register here; whoever runs this makes the accounts")
+
+
+class NameTakenError(RequestError):
+    """Another account has this name."""
+
+
+class NotEnabledError(RequestError):
+    """This system gives no verdicts to services."""
+
+
+class UnauthorizedError(RequestError):
+    """The request has no token that would let it in."""
+
+
+class InsufficientScopeError(RequestError):
+    """The token is none for this."""
+
+    def __init__(self, sentence: str, scope: str) -> None:
+        super().__init__(sentence)
+        self.scope = scope
+
+
+class NoOperatorsError(RequestError):
+    """It takes an operator's token, and nobody has one yet."""
+
+
+class NoSessionError(UnauthorizedError):
+    """The request has no token of a session that goes on."""
+
+
+class KeyReusedError(RequestError):
+    """The key of this attempt is that of another one."""
+
+
+class UnavailableError(RequestError):
     """Something that the answer depends on is away; nothing was granted."""
 
-    status = 503
 
-    def __init__(self, sentence: str) -> None:
-        super().__init__(sentence, Retry_After="1")
+class LateAnswerError(UnavailableError):
+    """Postgres took longer over a query than a request may wait."""
+
+
+class NotDeliveredError(UnavailableError):
+    """A request was given to Kafka and not acknowledged; the log may have it, or get it yet."""
 
 
 class NoPartitionError(UnavailableError):
@@ -110,10 +112,6 @@ class NoPartitionError(UnavailableError):
 class OverloadedError(UnavailableError):
     """More has to be done than can be done in time."""
 
-    result = "overloaded"
-
 
 class ClientGoneError(UnavailableError):
     """Nobody waits for the answer any more, and nothing was done for it."""
-
-    result = "gone"

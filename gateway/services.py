@@ -1,136 +1,228 @@
-"""What the resources of one process work with, made after its start and closed at its end."""
+"""The services that the resources of one process use; made after its start, closed at its end."""
 
 from __future__ import annotations
 
 import asyncio
 import math
 import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
-from events.messages import FOREVER, Verdict
+from events import signature_metrics
+from events.messages import FOREVER
+from events.signatures import Sealer
+from events.signing_keys import key_file
+from events.topics import SOURCES
 from gateway import metrics
-from gateway.admission import Admission
-from gateway.asking import LOOK, ask_until_decided, left, living_place
-from gateway.database import Database
+from gateway.account_changes import AccountChanges
+from gateway.admission.account_turns import AccountTurns
+from gateway.blocklist.blocklist import FRESH_SECONDS, Blocklist
+from gateway.blocklist.consumer import BlocklistConsumer
+from gateway.decoy_loader import DecoyLoader
+from gateway.devices import Devices
 from gateway.errors import BlockedError, BlockedForGoodError
-from gateway.hashing import Hasher
-from gateway.journal import Journal, MakeRequest, Place
-from gateway.lookups import Lookups
-from gateway.news import News
-from gateway.times import now_ms
-from gateway.view import FRESH, View
-from gateway.visitors import Visitors
+from gateway.guess_keys import Guesses
+from gateway.kafka.verdict_client import VerdictClient
+from gateway.kafka.verdict_retry import LOOK_SECONDS, VerdictRetry, seconds_until
+from gateway.keyed_attempts import KeyedAttempts
+from gateway.limits.source_consumer import SourceConsumer
+from gateway.limits.source_limits import SourceLimits
+from gateway.limits.source_view import SourceView
+from gateway.passwords import common_passwords
+from gateway.passwords.hash_client import HashClient
+from gateway.passwords.hash_formats import present_form
+from gateway.postgres.account_loader import AccountLoader
+from gateway.postgres.database import Database
+from gateway.sources import Sources
+from gateway.timestamps import now_ms
+from gateway.tokens import ServiceTokens
 from settings import Settings
 
-HASH_BY = 0.75
-"""The share of the deadline after which no hash begins: what is left is for it and its verdict.
-
-Else an overload would spend most hashes on answers that come too late [measured: 24 logins a
-second were accepted under ten times the load where the peak was 62]."""
+if TYPE_CHECKING:
+    from gateway.sessions import Sessions
 
 
 class Services:
-    """Of every gateway process. Made inside the event loop."""
+    """The services of every gateway process. Made inside the event loop."""
+
+    part: Literal["gateway", "operator"] = "operator"
+    """Whose keys sign its requests."""
 
     def __init__(self, settings: Settings) -> None:
+        """Raises SettingsError where the keys of records cannot be used."""
         self.settings = settings
-        self.view = View()
-        self.news = News(settings, self.view)
-        self.journal = Journal(settings)
+        self.blocklist = Blocklist()
+        self.keys = keys = key_file(settings, self.part)
+        signature_metrics.SIGNING.set(keys is not None)
+        self.blocklist_consumer = BlocklistConsumer(settings, self.blocklist, keys)
+        self.verdict_client = VerdictClient(settings, self.part, keys)
+        self.log = VerdictRetry(self.blocklist, self.verdict_client)
         self.database = Database(settings)
+        self.source_view = SourceView(settings.source_failures, settings.attack_failures)
+        self.source_consumer = SourceConsumer(settings, self.source_view, self.log_clock_ms, keys)
 
     async def start(self) -> None:
         """Begin to connect; returns at once, and until :meth:`loaded` most answers are 503."""
-        self.journal.start()
-        self.news.start()
+        self.verdict_client.start()
+        self.blocklist_consumer.start()
+        self.source_consumer.start()
         await self.database.open()
 
     async def loaded(self) -> None:
         """Return when this process can give every answer that any other could."""
-        await self.journal.ready
-        await self.news.ready
-        for _ in range(int(FRESH / LOOK)):  # who is silent for longer has no worker
-            if not self.view.silent(time.monotonic()):
+        await self.verdict_client.ready
+        await self.blocklist_consumer.ready
+        for _ in range(int(FRESH_SECONDS / LOOK_SECONDS)):  # silent for longer: no worker
+            now = time.monotonic()
+            # Without the brokers' time no request can be given its last moment.
+            if not self.blocklist.silent(now) and self.blocklist.clock.earliest_ms(now):
                 break
-            await asyncio.sleep(LOOK)
+            await asyncio.sleep(LOOK_SECONDS)
 
     def observe(self) -> None:
-        """Bring the metrics up to date and forget what is over; to be called now and then."""
-        silent = len(self.view.silent(time.monotonic()))
-        self.view.prune(now_ms())
-        metrics.VIEW_BLOCKS.set(len(self.view))
-        metrics.VIEW_PARTITIONS_FRESH.set(self.view.partitions - silent)
-        metrics.VIEW_PARTITIONS_SILENT.set(silent)
+        """Bring the metrics up to date and forget ended blocks; for every half second or so."""
+        now = time.monotonic()
+        silent = len(self.blocklist.silent(now))
+        self.blocklist.prune(self.clock_ms())
+        metrics.BLOCKLIST_BLOCKS.set(len(self.blocklist))
+        metrics.BLOCKLIST_PARTITIONS_FRESH.set(self.blocklist.partitions - silent)
+        metrics.BLOCKLIST_PARTITIONS_SILENT.set(silent)
+        metrics.BLOCKLIST_AGE_SECONDS.set(now - self.blocklist.ends.read_up_to)
+        metrics.CLOCK_DIFFERENCE.set(self.blocklist.clock.difference_seconds(now, now_ms()))
+        metrics.SOURCES_LIVE.set(self.source_view.live)
+        metrics.SOURCES_FAILED.set(self.source_view.failed_in_all)
+        metrics.SOURCES_SUCCEEDED.set(self.source_view.succeeded_in_all)
+        metrics.ATTACK.set(self.source_view.attack)
         self.database.observe()
-        self.journal.observe()
+        self.verdict_client.observe()
+
+    def clock_ms(self) -> int:
+        """The least that the brokers' clock may show: milliseconds since 1970, as in append times.
+
+        A process that has heard no news since its start has only the host's clock.
+        """
+        earliest_ms = self.log_clock_ms()
+        return now_ms() if earliest_ms is None else earliest_ms
+
+    def log_clock_ms(self) -> int | None:
+        """The same; None where this process has heard no news since its start."""
+        return self.blocklist.clock.earliest_ms(time.monotonic())
 
     async def close(self) -> None:
         """Close everything; within two seconds or so."""
-        await asyncio.gather(self.journal.close(), self.news.close(), self.database.close())
-
-    def living_place(self, user: str) -> Place:
-        """Where this account is decided, or UnavailableError where no worker is known to live."""
-        return living_place(self.view, user)
-
-    async def ask(self, user: str, due: float, request: MakeRequest) -> Verdict:
-        """The log's verdict on a request, or UnavailableError where there is none by then."""
-        return await ask_until_decided(self.view, self.journal, user, due, request)
-
-
-class LoginServices(Services):
-    """Of a process that serves the login port."""
-
-    def __init__(self, settings: Settings, visitors: Visitors) -> None:
-        super().__init__(settings)
-        self.hasher = Hasher(settings)
-        self.lookups = Lookups(self.database, settings.deadline_seconds)
-        self.admission = Admission(
-            settings.checks_per_user,
-            settings.checks_in_flight,
-            settings.waiting_per_user,
-            settings.waiting,
-            then=self.hasher.turns,
-            visitors=visitors,
+        await asyncio.gather(
+            self.verdict_client.close(),
+            self.blocklist_consumer.close(),
+            self.source_consumer.close(),
+            self.database.close(),
         )
-        # A registration holds a connection while it waits for its verdict; logins need some, too.
-        self.registering = asyncio.Semaphore(max(1, settings.database_connections // 2))
 
-    def refuse_what_is_blocked(self, user: str) -> None:
-        """Raise BlockedError and its like where it is known to be blocked.
 
-        UnavailableError where nobody knows that.
-        """
-        self.living_place(user)
-        now = now_ms()
-        until_ms = self.view.blocked_until(user, now)
-        if until_ms:
-            raise blocked(until_ms, now)
+class HashingServices(Services):
+    """The services of a process that sets passwords, as that of the operator port."""
 
-    def left_to_begin(self, due: float) -> float:
-        """Seconds in which a hash may begin whose answer is due then; OverloadedError if none."""
-        return left(due - (1 - HASH_BY) * self.settings.deadline_seconds)
+    def __init__(self, settings: Settings, hash_sockets: Path) -> None:
+        """`hash_sockets` is the directory of the hash processes' sockets."""
+        super().__init__(settings)
+        self.hash_client = HashClient(settings, hash_sockets)
+        self.common_passwords = common_passwords.load(settings.common_passwords)
+        self.accounts = AccountChanges(self.database, self.log, settings.database_connections)
 
-    def overloaded(self) -> bool:
-        """Whether no hash of a login that comes now could begin in time.
-
-        Reading a login before it is refused takes some of its time, and costs three times as
-        much; so this is true a little earlier.
-        """
-        return self.admission.hopeless(0.95 * HASH_BY * self.settings.deadline_seconds)
+    async def loaded(self) -> None:
+        """Return when this process can give every answer that any other could."""
+        await self.hash_client.connected()
+        await super().loaded()
 
     def observe(self) -> None:
         """Bring the metrics up to date."""
         super().observe()
-        metrics.LOGINS_WAITING.set(self.admission.waiting + self.hasher.turns.waiting)
-        metrics.FLOODED_ACCOUNTS.set(self.admission.floods)
+        metrics.HASHES_IN_HAND.set(self.hash_client.in_hand)
 
     async def close(self) -> None:
         """Close everything."""
-        self.hasher.close()
+        await self.hash_client.close()
         await super().close()
 
 
-def blocked(until_ms: int, now: int) -> BlockedError | BlockedForGoodError:
-    """The error that says until when an account is blocked."""
+class LoginServices(HashingServices):
+    """The services of a process that serves the login port."""
+
+    part = "gateway"
+
+    def __init__(self, settings: Settings, hash_sockets: Path) -> None:
+        """`hash_sockets` is the directory of the hash processes' sockets."""
+        super().__init__(settings, hash_sockets)
+        self.account_loader = AccountLoader(self.database, settings.deadline_seconds)
+        present = present_form(
+            settings.argon2_memory_kib, settings.argon2_time_cost, settings.argon2_parallelism
+        )
+        self.decoys = DecoyLoader(self.database, present, settings.deadline_seconds)
+        self.account_turns = AccountTurns(
+            settings.checks_per_user, settings.waiting_per_user, settings.waiting
+        )
+        self.sources = Sources(settings.proxy_networks)
+        self.source_limits = SourceLimits(settings, self.source_view, self._report)
+        self._sealer = Sealer(self.keys, settings.prefixed(SOURCES))
+        self.tokens = ServiceTokens(settings.service_tokens_file)
+        self.sessions: Sessions | None = None
+        if settings.session_keys_file:
+            from gateway.sessions import Sessions  # 20 MB [measured], and many have no use for it
+
+            self.sessions = Sessions(settings, self.clock_ms)
+        self.devices = Devices(settings, self.clock_ms) if settings.device_keys_file else None
+        keys = settings.guess_keys_file
+        self.guesses = Guesses(keys, self.clock_ms) if keys else None
+        self.keyed_attempts = KeyedAttempts(self.database, self.blocklist, self.clock_ms)
+
+    def _report(self, outcomes: bytes) -> None:
+        signed = self._sealer.seal(self.part, outcomes, 0, None, self.clock_ms())
+        self.verdict_client.producer.report(signed)
+
+    async def start(self) -> None:
+        """Begin to connect; returns at once, and until :meth:`loaded` most answers are 503."""
+        await super().start()
+        self.decoys.start()
+
+    def refuse_what_is_blocked(self, user: str) -> None:
+        """Raise BlockedError or BlockedForGoodError if the account is known to be blocked.
+
+        Raises UnavailableError where nobody is known who could decide.
+        """
+        self.log.destination(user)
+        until_ms = self.blocklist.refused_until(user, time.monotonic())
+        if until_ms:
+            raise blocked(until_ms, self.clock_ms())
+
+    async def loaded(self) -> None:
+        """Return when this process can give every answer that any other could."""
+        await self.decoys.loaded()
+        await super().loaded()
+
+    def seconds_to_begin(self, due: float) -> float:
+        """Seconds in which a hash may begin for an answer at `due`; OverloadedError if none."""
+        return seconds_until(self.hash_client.begin_by(due))
+
+    def observe(self) -> None:
+        """Bring the metrics up to date."""
+        super().observe()
+        metrics.DELAYED.set(self.source_limits.delayed)
+        metrics.LOGINS_WAITING.set(self.account_turns.waiting)
+        if self.guesses:
+            self.guesses.observe()
+        self.keyed_attempts.partitions_are_new()
+
+    async def close(self) -> None:
+        """Close everything."""
+        self.source_limits.tell()
+        await self.decoys.close()
+        await super().close()
+
+
+def blocked(until_ms: int, clock_ms: int) -> BlockedError | BlockedForGoodError:
+    """The error that says until when an account is blocked, where the brokers' clock shows this.
+
+    Who waits for as long as it says does not come too early, if it is at least so late there.
+    """
     if until_ms == FOREVER:
         return BlockedForGoodError()
-    return BlockedError(max(1, math.ceil((until_ms - now) / 1000)))
+    return BlockedError(max(1, math.ceil((until_ms - clock_ms) / 1000)))

@@ -1,6 +1,6 @@
 """Run a scenario against what is up: ``python -m loadtest``, told by environment variables.
 
-    SCENARIO    a file of this folder
+    SCENARIO    a file of scenarios/
     USERS       the number of clients; of `capacity`, the most that it tries
     TIME        how long they go on, as in 90s or 5m; of `capacity`, at most
     PROCESSES   processes of Locust on this machine, one for each core that it may use
@@ -8,8 +8,10 @@
     WORKERS     this is the master of so many workers on other hosts. It listens on MASTER_BIND
                 (127.0.0.1 unless set: to the master's address in a network that you trust)
     MASTER      this is a worker, and the master is there: host or host:port (5557)
+    CERROJO_DEADLINE_SECONDS  of the gateways, as they are told
     RESULTS     the folder under which the report is kept (loadtest/results)
     LOGIN_URL, OPERATOR_URL   where the system is; by default, where settings.py says
+    CERROJO_OPERATOR_TOKEN_FILE   an operator's token; by default, that of `make up` in this folder
     THRESHOLD   judge by this many wrong passwords, and not by what the system says of itself
     P99_MS, STEP, CORES       of `capacity`: the limit (500), the seconds of a step (10), and the
                 cores of the system if it runs on other machines
@@ -28,20 +30,25 @@ from collections.abc import Mapping
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
+SCENARIOS = FOLDER / "scenarios"
 DEFAULT = "mix"
 USERS = {
+    "botnet": 200,
     "capacity": 4_000,
     "flash_crowd": 400,
     "mix": 80,
+    "monday": 300,
     "morning": 50,
     "one_account": 200,
     "registration": 50,
     "soak": 20,
+    "spray": 20,
     "spraying": 5,
     "storm": 100,
     "stuffing": 100,
+    "unblocking": 10,
 }
-TIMES = {"capacity": "15m", "flash_crowd": "60s", "soak": "30m"}
+TIMES = {"botnet": "90s", "capacity": "15m", "flash_crowd": "60s", "soak": "30m"}
 USUAL_TIME = "30s"
 MASTER_PORT = 5557
 STOP_SECONDS = 15  # for answers under way at the end
@@ -53,9 +60,9 @@ def arguments(environ: Mapping[str, str], folder: Path) -> list[str]:
     scenario = environ.get("SCENARIO") or DEFAULT
     if scenario not in USERS:
         raise ValueError(f"SCENARIO is {scenario!r}. Set it to one of: {', '.join(USERS)}.")
-    command = ["locust", f"--locustfile={FOLDER / scenario}.py", "--skip-log-setup"]
+    command = ["locust", f"--locustfile={SCENARIOS / scenario}.py", "--skip-log-setup"]
     processes = _number(environ, "PROCESSES", 1, 256)
-    # What the scenarios read by themselves; an error is said here, before anything starts.
+    # The variables that the scenarios read; an error is said here, before anything starts.
     for name, most in {"THRESHOLD": 1_000, "P99_MS": 60_000, "STEP": 3_600, "CORES": 4_096}.items():
         _number(environ, name, 1, most)
     master = environ.get("MASTER")
@@ -135,9 +142,9 @@ def main() -> None:
     # Here and not above: importing Locust makes all of this process' I/O gevent's.
     import locust.main
 
-    from loadtest import _hooks
+    from loadtest.hooks import Hooks
 
-    os.environ[_hooks.FOLDER] = str(folder)
+    Hooks(folder).listen()
     locust.main.main()  # type: ignore[no-untyped-call]
 
 

@@ -9,12 +9,12 @@ from settings import SettingsError, load
 
 
 def main() -> int:
-    """Run the command of the command line; returns the exit code."""
+    """Run the command of the command line; the exit code."""
     parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("up", help="bring up the whole system; Ctrl-C stops it")
-    commands.add_parser("lock", help="pin Kafka's jars anew in local/jars.lock")
-    prepare = commands.add_parser("prepare", help="(used by up)")
+    commands.add_parser("lock", help="resolve Kafka's jars and pin them in local/jars.lock")
+    prepare = commands.add_parser("prepare", help="prepare a server's first start (used by up)")
     names = ("postgres", "kafka", "kafka-1", "kafka-2", "kafka-3")
     prepare.add_argument("server", choices=names)
     arguments = parser.parse_args()

@@ -1,24 +1,29 @@
-"""The one directory of a system: usable, and used by one at a time."""
+"""The data directory of a system: creates it, and locks it for one process at a time."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from local.errors import LocalError
+import msgspec
 
-# They end a path for Postgres' clients and Kafka, and in Java's class path.
+from local.errors import LocalError
+from local.private_file import write_private
+from settings import OF_MAKE_UP
+
+# These separate paths for Postgres' clients and Kafka, and in Java's class path.
 UNUSABLE = ",:"
 LOG_BYTES = 10_000_000
 
 
 def create(path: Path) -> Path:
-    """The absolute path of the directory, made where it is missing, readable by its owner only.
+    """Create the directory if it is missing, for its owner only; its absolute path.
 
-    One that exists keeps its permissions. Raises :class:`LocalError`.
+    An existing directory keeps its permissions. Raises :class:`LocalError` where the path cannot be
+    used.
     """
     path = Path(os.path.abspath(path.expanduser()))
     bad = [character for character in UNUSABLE if character in str(path)]
@@ -31,19 +36,19 @@ def create(path: Path) -> Path:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise LocalError(
-            f"CERROJO_DATA_DIR is {str(path)!r}, which cannot be made: {error.strerror}. Set it to "
-            "a directory of yours."
+            f"CERROJO_DATA_DIR is {str(path)!r}, which cannot be created: {error.strerror}. Set it "
+            "to a directory of yours."
         ) from None
     if not os.access(path, os.W_OK | os.X_OK):
         raise LocalError(
-            f"CERROJO_DATA_DIR is {str(path)!r}, in which you must not write. Set it to a "
-            "directory of yours."
+            f"CERROJO_DATA_DIR is {str(path)!r}, in which you may not write. Set it to a directory "
+            "of yours."
         )
     return path
 
 
 def logs(path: Path) -> Path:
-    """The logs' directory; a log that has grown long becomes the old one, which is kept."""
+    """The logs' directory. A log of more than 10 MB is renamed to `.log.old`, replacing that."""
     folder = path / "logs"
     folder.mkdir(exist_ok=True)
     for log in folder.glob("*.log"):
@@ -54,9 +59,9 @@ def logs(path: Path) -> Path:
 
 @contextlib.contextmanager
 def only_one(path: Path) -> Iterator[None]:
-    """Hold the directory; :class:`LocalError` where another process holds it.
+    """Lock the directory. Raises :class:`LocalError` where another process has locked it.
 
-    The kernel lets go of it when this process ends, however it ends.
+    The kernel releases the lock when this process ends, however it ends.
     """
     with (path / "lock").open("a+") as file:
         try:
@@ -72,3 +77,20 @@ def only_one(path: Path) -> Iterator[None]:
         file.write(f"{os.getpid()}\n")
         file.flush()
         yield
+
+
+@contextlib.contextmanager
+def environment(path: Path) -> Iterator[Callable[[dict[str, str]], None]]:
+    """Gives what tells the command `cerrojo` the variables of this system, until it has stopped.
+
+    Its file is for its owner only: a connection string may have a password.
+    """
+    file = path / OF_MAKE_UP
+
+    def tell(variables: dict[str, str]) -> None:
+        write_private(file, msgspec.json.encode(variables).decode())
+
+    try:
+        yield tell
+    finally:
+        file.unlink(missing_ok=True)

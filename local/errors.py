@@ -1,7 +1,7 @@
-"""What goes wrong in `local`."""
+"""The error of `local`."""
 
 from __future__ import annotations
 
 
 class LocalError(Exception):
-    """Kafka or Postgres cannot be had; the message is a sentence with the way out."""
+    """Kafka or Postgres cannot be started; the message says why, and the way out."""

@@ -1,10 +1,10 @@
-"""The hosts that `make up` plays: each has a gateway and workers, on ports of its own."""
+"""The hosts that `make up` simulates: each has a gateway and workers, on ports of its own."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from local import ports
+from local import tcp_ports
 from local.errors import LocalError
 from settings import Settings, variable
 
@@ -15,21 +15,21 @@ HIGHEST_PORT = 65_535
 
 
 class Host(NamedTuple):
-    """What runs on a host, by the names of its parts, and where it listens."""
+    """The parts of a host, by name, and their ports."""
 
     gateway: str
     workers: str
     ports: dict[str, int]
-    """By the fields of the settings."""
+    """By field of the settings."""
 
     @property
     def gateway_environment(self) -> dict[str, str]:
-        """The gateway's ports, as its settings."""
+        """The environment variables that set the gateway's ports."""
         return self._environment("login_port", "operator_port")
 
     @property
     def workers_environment(self) -> dict[str, str]:
-        """The workers' port, as their setting."""
+        """The environment variable that sets the workers' port."""
         return self._environment("workers_port")
 
     def _environment(self, *fields: str) -> dict[str, str]:
@@ -37,7 +37,7 @@ class Host(NamedTuple):
 
 
 def hosts(settings: Settings) -> list[Host]:
-    """As many as the settings say; the first one has the settings' ports."""
+    """The hosts, `settings.hosts` of them; the first one has the settings' ports."""
     numbers = range(1, settings.hosts + 1)
     return [
         Host(
@@ -52,7 +52,7 @@ def hosts(settings: Settings) -> list[Host]:
 
 
 def check_ports(settings: Settings) -> None:
-    """Raise LocalError where a port of ours is taken, wanted twice, or none at all."""
+    """Raise LocalError where a port of the settings is taken, given twice, or no valid port."""
     taken: dict[int, str] = {}
     for number, host in enumerate(hosts(settings), start=1):
         for field, port in host.ports.items():
@@ -64,4 +64,4 @@ def check_ports(settings: Settings) -> None:
             if port in taken:
                 raise LocalError(f"{taken[port]} and {name} are both {port}. Set another port.")
             taken[port] = name
-            ports.require_free(name, getattr(settings, field.replace("_port", "_host")), port)
+            tcp_ports.require_free(name, getattr(settings, field.replace("_port", "_host")), port)

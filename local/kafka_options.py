@@ -1,14 +1,15 @@
-"""How a Kafka node of ours is configured, and with which options its Java runs."""
+"""The configuration of a local Kafka node, and the options of its Java."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
-ALONE = ("-Xms256m", "-Xmx512m")
-# Several share a machine: a start takes 3 seconds of a core instead of 5, and what is not compiled
-# as well is no matter where the load is a person's.
-ONE_OF_SEVERAL = ("-Xms128m", "-Xmx320m", "-XX:TieredStopAtLevel=1")
+SINGLE_NODE = ("-Xms256m", "-Xmx512m")
+# Several nodes share a machine: with these a start takes 3 seconds of a core instead of 5. The
+# code is compiled less well, which does not matter where one person makes the load.
+CLUSTER_NODE = ("-Xms128m", "-Xmx320m", "-XX:TieredStopAtLevel=1")
 JVM_OPTIONS = (
     "-XX:+UseSerialGC",
     "-XX:+ExitOnOutOfMemoryError",
@@ -22,46 +23,50 @@ CONFIGURATION = {
     "process.roles": "broker,controller",
     "controller.listener.names": "CONTROLLER",
     "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-    # Topics are made on purpose, with the partitions and timestamps that they must have.
+    # Topics are created explicitly, with the partitions and timestamps that they must have.
     "auto.create.topics.enable": "false",
-    # A group of one machine has all its members at once, and shares quickly.
+    # The members of a group on one machine join at once, so it need not wait for more.
     "group.initial.rebalance.delay.ms": "0",
     "group.min.session.timeout.ms": "1000",
     "offsets.topic.num.partitions": "4",
     "transaction.state.log.num.partitions": "1",
-    # How long it waits after a kill for the death of its former self, and no other broker's.
+    # A broker that is started after a kill waits this long for its own former session to end.
     "broker.session.timeout.ms": "3000",
     "broker.heartbeat.interval.ms": "1000",
-    # A small machine.
+    # For a small machine.
     "num.network.threads": "2",
     "num.io.threads": "4",
     "background.threads": "4",
     "log.cleaner.dedupe.buffer.size": "8388608",
     "log.retention.check.interval.ms": "60000",
 }
-# Of several: an answer survives the death of one, which costs the time until it is noticed.
-TOGETHER = {
+# With several nodes, acknowledged records survive the death of one. It costs the time until it is
+# noticed, which these keep short.
+CLUSTER = {
     "min.insync.replicas": "2",
     "broker.session.timeout.ms": "2000",
     "broker.heartbeat.interval.ms": "500",
     "controller.quorum.fetch.timeout.ms": "1000",
     "controller.quorum.election.timeout.ms": "500",
     "controller.quorum.election.backoff.max.ms": "500",
-    # They are stopped together, and the last could hand its leadership over to nobody.
+    # All nodes are stopped together, and the last one could not hand over its leadership.
     "controlled.shutdown.enable": "false",
 }
 
 
-def jvm_options(brokers: int) -> tuple[str, ...]:
-    """For a node that is one of so many."""
-    return (*(ALONE if brokers == 1 else ONE_OF_SEVERAL), *JVM_OPTIONS)
+def jvm_options(brokers: int, further: str = "") -> tuple[str, ...]:
+    """The options of Java for a node of a Kafka with this many brokers; of two the last one counts.
+
+    `further` ones are quoted as in a shell, where they have spaces.
+    """
+    return (*(SINGLE_NODE if brokers == 1 else CLUSTER_NODE), *JVM_OPTIONS, *shlex.split(further))
 
 
 def properties(own: Mapping[str, str], brokers: int) -> str:
-    """The file `server.properties` of one of so many nodes; `own` is what no other node has."""
+    """The file `server.properties` of a node; `own` are the settings that only this node has."""
     settings = {
         **CONFIGURATION,
-        **(TOGETHER if brokers > 1 else {}),
+        **(CLUSTER if brokers > 1 else {}),
         **_replicas(brokers),
         **own,
     }
@@ -69,14 +74,14 @@ def properties(own: Mapping[str, str], brokers: int) -> str:
 
 
 def _replicas(brokers: int) -> dict[str, str]:
-    """Of Kafka's own topics: all brokers have them, and all but one must."""
-    enough = str(max(1, brokers - 1))
+    """The replicas of Kafka's own topics: one on each broker; all but one must be in sync."""
+    in_sync = str(max(1, brokers - 1))
     return {
         "offsets.topic.replication.factor": str(brokers),
         "transaction.state.log.replication.factor": str(brokers),
-        "transaction.state.log.min.isr": enough,
+        "transaction.state.log.min.isr": in_sync,
         "share.coordinator.state.topic.replication.factor": str(brokers),
-        "share.coordinator.state.topic.min.isr": enough,
+        "share.coordinator.state.topic.min.isr": in_sync,
     }
 
 

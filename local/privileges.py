@@ -1,4 +1,4 @@
-"""Running a program as another user, for Postgres refuses to run as root."""
+"""Runs a program as another user, because Postgres refuses to run as root."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from typing import NamedTuple
 from local.errors import LocalError
 
 SERVICE_USER = "nobody"
-# Either lets a program read beneath folders that are closed to others, such as root's home.
-# The first cannot write; the second is what containers usually have.
+# Either lets a program read below folders that are closed to others, such as root's home. The first
+# does not permit writing; containers usually have the second.
 CAPABILITIES = {"dac_read_search": 2, "dac_override": 1}
 
 
 class Account(NamedTuple):
-    """A user by numbers."""
+    """The numbers of a user and a group."""
 
     uid: int
     gid: int
 
 
 def service_account() -> Account | None:
-    """Whom Postgres is run as: nobody where we are root, else ourselves (None).
+    """The user to run Postgres as: `nobody` if this process is root's, else its own user (None).
 
-    Raises :class:`LocalError` where root has no such user to give.
+    Raises :class:`LocalError` where there is no user `nobody`.
     """
     if os.geteuid() != 0:
         return None
@@ -41,10 +41,10 @@ def service_account() -> Account | None:
 
 
 def run_as(account: Account | None) -> list[str]:
-    """What to put before a command, so that root runs it as `account`.
+    """The beginning of a command line with which root runs a command as `account`.
 
-    The program may read whatever root may, so the folders that its files and its data lie in
-    can stay as closed as they are. Raises :class:`LocalError` where `setpriv` is missing.
+    The program may read everything that root may, so the folders above its files and data can stay
+    as closed as they are. Raises :class:`LocalError` where `setpriv` is missing.
     """
     if account is None:
         return []
@@ -62,8 +62,8 @@ def run_as(account: Account | None) -> list[str]:
         f"--reuid={account.uid}",
         f"--regid={account.gid}",
         "--clear-groups",
-        "--pdeathsig=INT",  # a change of user makes the kernel forget it
-        "--securebits=+no_setuid_fixup",  # else access(2), by which Postgres looks, ignores them
+        "--pdeathsig=INT",  # the kernel clears this at a change of user
+        "--securebits=+no_setuid_fixup",  # else access(2), which Postgres uses, ignores them
         f"--inh-caps={capabilities}",
         f"--ambient-caps={capabilities}",
         f"--bounding-set={capabilities}",

@@ -1,4 +1,4 @@
-"""What a slow step tells while it works; another process may show it."""
+"""The progress reports of a slow step, which another process may show."""
 
 from __future__ import annotations
 
@@ -7,33 +7,33 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-EVERY = 0.2  # s between two reports of a download
+REPORT_SECONDS = 0.2  # between two reports of a download
 
 
-class Progress:
-    """Turns what is done into short sentences. May be called from several threads."""
+class ProgressReporter:
+    """Turns progress into short sentences. May be called from several threads."""
 
     def __init__(self, tell: Callable[[str], None] = lambda _: None) -> None:
         """Give each sentence to `tell`."""
         self.tell = tell
         self._lock = threading.Lock()
         self._total = self._done = 0
-        self._told = 0.0
+        self._reported_at = 0.0
 
     def download(self, total: int) -> None:
-        """So many bytes are going to be downloaded."""
+        """Begin a download of `total` bytes."""
         self._total, self._done = total, 0
 
     @contextlib.contextmanager
     def file(self, name: str, size: int) -> Iterator[Callable[[int], None]]:
-        """Around the download of one file; what is entered is called with each part's bytes."""
-        yield self._came
+        """Wrap the download of one file; gives a function to call with each part's bytes."""
+        yield self._add
 
-    def _came(self, count: int) -> None:
+    def _add(self, count: int) -> None:
         with self._lock:
             self._done += count
             now = time.monotonic()
-            if now - self._told < EVERY and self._done < self._total:
+            if now - self._reported_at < REPORT_SECONDS and self._done < self._total:
                 return
-            self._told = now
+            self._reported_at = now
             self.tell(f"downloading: {self._done / 1e6:.0f} of {self._total / 1e6:.0f} MB")

@@ -1,4 +1,4 @@
-"""What a person sees of `make up`."""
+"""The terminal output of `make up`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from psycopg.conninfo import conninfo_to_dict
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
+from events.signing_keys import SETTING
 from local.parts import Addresses
 from local.system import PROGRESS
 from processes import (
@@ -17,44 +18,44 @@ from processes import (
     Event,
     Exited,
     Frozen,
-    Gone,
     Killed,
     NeverReady,
     NotStarted,
     Ready,
+    Removed,
     Said,
     Started,
     State,
 )
 from settings import Settings
 
-NEWS = "news"  # what a part says under this key is for a person to see
-PLAIN_SECONDS = 5.0  # between reports of progress where nobody looks at a terminal
-WAIT_WORTH_TELLING = 1.0  # s
+NOTICE = "notice"  # a part's messages with this key are shown
+PLAIN_SECONDS = 5.0  # between reports of progress if the output is no terminal
+SHOWN_DELAY_SECONDS = 1.0  # a restart after a shorter delay is not shown
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - nothing listens by this
 
 
 class Screen:
-    """One terminal: progress, then one screen, then only what dies, restarts and stops."""
+    """A terminal that shows progress, then an overview, then deaths, restarts and stops."""
 
     def __init__(self) -> None:
-        """A screen with nothing on it."""
+        """Show nothing yet."""
         self._console = Console(highlight=False)
         self._progress: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
-        self._told = 0.0
+        self._reported_at = 0.0
         self._served: set[str] = set()  # the parts that have been ready
         self._stopping = False
-        self._began = 0.0
+        self._stopping_since = 0.0
 
     def note(self, text: str) -> None:
-        """One line, with the time."""
+        """Print one line, with the time."""
         line = f"{time.strftime('%H:%M:%S')} {text}"
         self._console.print(line, markup=False, soft_wrap=True)
 
     @contextlib.contextmanager
     def starting(self) -> Iterator[None]:
-        """While parts are started, each has a line of its own."""
+        """Show a line for each part while the parts are started."""
         columns = (
             SpinnerColumn(finished_text="[green]✓"),
             TextColumn("{task.description}", markup=False),
@@ -68,12 +69,12 @@ class Screen:
             yield
         self._progress = None
 
-    def heard(self, event: Event) -> None:
+    def show(self, event: Event) -> None:
         """Show an event of a part."""
         if isinstance(event, Ready):
             self._served.add(event.name)
         if self._progress is not None:
-            self._show(event, self._progress)
+            self._show_progress(event, self._progress)
         elif (text := self._sentence(event)) is not None:
             self.note(text)
 
@@ -83,8 +84,12 @@ class Screen:
         addresses: Addresses,
         states: Mapping[str, State],
         seconds: float,
+        argon2: str,
     ) -> None:
-        """Everything is there: what runs where, and what to try."""
+        """Show that everything runs: the addresses of the parts, and requests to try.
+
+        `argon2` says what hashes, and in which time.
+        """
         rows = []
         for host in addresses.hosts:
             login = _url(settings.login_host, host.ports["login_port"])
@@ -104,25 +109,30 @@ class Screen:
             what = f"pid {state.pid}" if state else "not started here" if name else ""
             lines.append(f"  {name:9} {what:12} {where}")
         lines += ["", f"  data in {addresses.data_dir}, logs in {addresses.data_dir / 'logs'}"]
+        if addresses.signing_keys:
+            lines.append(f"  records signed, {SETTING} is {addresses.signing_keys}")
+        lines.append(f"  an operator's token, for changes, in {addresses.operator_token}")
+        lines.append("  `.venv/bin/cerrojo --help` lists the commands for it")
+        lines.append(f"  {argon2}")
         login = _url(settings.login_host, settings.login_port)
         operator = _url(settings.operator_host, settings.operator_port)
         lines += ["", "Try:", "", *(f"  {line}" for line in _curls(login, operator))]
-        lines += ["", "Ctrl-C stops everything. Until then you read only of what dies or restarts."]
+        lines += ["", "Ctrl-C stops everything. Until then only deaths and restarts are shown."]
         self._console.print("\n".join(["", *lines, ""]), markup=False, soft_wrap=True)
 
     def stopping(self, failure: str | None) -> None:
-        """Everything is going to be stopped, because of a failure if there is one."""
+        """Show that everything is being stopped, and the failure that is the cause, if any."""
         self._stopping = True
-        self._began = time.monotonic()
+        self._stopping_since = time.monotonic()
         if failure:
             self._console.print(failure, markup=False, soft_wrap=True, style="red")
         self.note("stopping")
 
     def stopped(self) -> None:
-        """Nothing is left."""
-        self.note(f"all is stopped after {time.monotonic() - self._began:.1f} s")
+        """Show that everything has stopped."""
+        self.note(f"stopped everything after {time.monotonic() - self._stopping_since:.1f} s")
 
-    def _show(self, event: Event, progress: Progress) -> None:
+    def _show_progress(self, event: Event, progress: Progress) -> None:
         if isinstance(event, Started) and event.name not in self._tasks:
             self._tasks[event.name] = progress.add_task(event.name, total=1, status="starting")
         task = self._tasks.get(event.name)
@@ -136,15 +146,15 @@ class Screen:
             progress.update(task, completed=1, status="done" if event.code == 0 else "failed")
 
     def _sentence(self, event: Event) -> str | None:
-        """What is to be said of an event, if anything."""
+        """The sentence about an event; None if it is not shown."""
         name = event.name
         if isinstance(event, Said):
-            return f"{name}: {event.value}" if event.key == NEWS or self._due(event) else None
+            return f"{name}: {event.value}" if event.key == NOTICE or self._due(event) else None
         if isinstance(event, Ready):
             return f"{name} is ready after {event.seconds:.1f} s (pid {event.pid})"
         if isinstance(event, Killed):
             return f"{name} did not finish within {event.seconds:.1f} s and is killed"
-        if isinstance(event, Gone):
+        if isinstance(event, Removed):
             return f"{name} has stopped" if self._stopping else None
         if self._stopping:
             return None
@@ -153,20 +163,20 @@ class Screen:
         if isinstance(event, Exited):
             return f"{name} (pid {event.pid}) ended with {_how(event.code)}"
         if isinstance(event, Frozen):
-            return f"{name} has not answered for {event.seconds:.0f} s: killed, started again"
+            return f"{name} has not answered for {event.seconds:.0f} s: killed and restarted"
         if isinstance(event, NeverReady):
-            return f"{name} was not ready after {event.seconds:.0f} s: killed, started again"
+            return f"{name} was not ready after {event.seconds:.0f} s: killed and restarted"
         if isinstance(event, NotStarted):
             return f"{name} could not be started: {event.reason}"
-        if isinstance(event, BackingOff) and event.seconds >= WAIT_WORTH_TELLING:
-            return f"{name} is started again in {event.seconds:.0f} s"
+        if isinstance(event, BackingOff) and event.seconds >= SHOWN_DELAY_SECONDS:
+            return f"{name} is restarted in {event.seconds:.0f} s"
         return None
 
     def _due(self, event: Said) -> bool:
         now = time.monotonic()
-        if event.key != PROGRESS or now - self._told < PLAIN_SECONDS:
+        if event.key != PROGRESS or now - self._reported_at < PLAIN_SECONDS:
             return False
-        self._told = now
+        self._reported_at = now
         return True
 
 

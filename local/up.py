@@ -4,49 +4,62 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-from local import datadir
+import psycopg
+
+from local import argon2, datadir, operator_token
 from local.errors import LocalError
 from local.hosts import check_ports
-from local.parts import Addresses, cerrojo_parts, server_parts
+from local.parts import Addresses, cerrojo_parts, server_parts, stop_seconds
 from local.screen import Screen
 from local.system import System
-from processes import leftovers, parent, stop_signals
+from processes import manager_link, orphans, stop_signals
 from settings import Settings
 
-STOP_SECONDS = 10.0
-LEFTOVERS_SECONDS = 2.0  # for each part that a killed run left behind; most have ended by then
+SLACK_SECONDS = 1.0
+ORPHANS_GRACE_SECONDS = 2.0  # for the parts of a killed run; most have ended by then
 
 
 def run(settings: Settings) -> int:
-    """Bring everything up and stay until asked to stop; returns the exit code."""
+    """Start everything, and keep it running until a signal stops it; the exit code."""
     started = time.monotonic()
-    parent().watch(STOP_SECONDS)  # of a program that started this one, such as a test
+    # For a program that has started this one, such as a test.
+    manager_link().watch(stop_seconds(settings) + SLACK_SECONDS)
     try:
         data_dir = datadir.create(settings.data_dir)
-        with datadir.only_one(data_dir):
-            return _run(settings, data_dir, started)
+        with datadir.only_one(data_dir), datadir.environment(data_dir) as tell:
+            return _run(settings, data_dir, started, tell)
     except LocalError as error:
         print(error, file=sys.stderr)
         return 1
 
 
-def _run(settings: Settings, data_dir: Path, started: float) -> int:
+def _run(
+    settings: Settings, data_dir: Path, started: float, tell: Callable[[dict[str, str]], None]
+) -> int:
     datadir.logs(data_dir)
     screen = Screen()
-    system = System(data_dir / "run", screen.heard)
-    signals = stop_signals(system.keeper)
-    for name in leftovers.stop_all(data_dir / "run", LEFTOVERS_SECONDS):
-        screen.note(f"{name} was still running, left behind by a run that was killed: stopped")
+    system = System(data_dir / "run", screen.show)
+    signals = stop_signals(system.manager)
+    for name in orphans.stop_all(data_dir / "run", ORPHANS_GRACE_SECONDS):
+        screen.note(f"{name} of an earlier run that was killed was still running: stopped")
     check_ports(settings)
     addresses = Addresses(settings, data_dir)
+    addresses.make_keys()
+    tell(addresses.commands_environment)
     with screen.starting():
         system.start([*server_parts(addresses), *cerrojo_parts(addresses)])
         while not (system.complete or system.failure or signals.asked):
             system.step(1.0)
     if system.complete and not signals.asked:
-        screen.up(settings, addresses, system.keeper.states, time.monotonic() - started)
+        try:
+            operator_token.renew(addresses.database_url, addresses.operator_token)
+        except (psycopg.Error, OSError) as error:
+            screen.note(f"no operator's token could be made: {str(error).strip()}")
+        seconds = time.monotonic() - started
+        screen.up(settings, addresses, system.manager.states, seconds, argon2.describe(settings))
     while not (signals.asked or system.failure):
         system.step(1.0)
     screen.stopping(system.failure)
@@ -56,6 +69,6 @@ def _run(settings: Settings, data_dir: Path, started: float) -> int:
         else:
             system.stop()
         system.step(1.0)
-    system.keeper.close()
+    system.manager.close()
     screen.stopped()
     return 1 if system.failure else 0

@@ -1,7 +1,12 @@
 """The one way to keep processes alive: for the workers, the gateway and `make up`.
 
-A :class:`Keeper` starts named processes and starts them again when they die or
-freeze; a :class:`Parent` is what such a process sees of its keeper.
+A :class:`ProcessManager` starts named processes and restarts them when they die or freeze. A
+:class:`ManagerLink` is such a process's connection to its manager. Nothing here may know what the
+processes do.
+
+It is written by hand, as servers' own managers give up where processes die. granian's respawn is
+off by default and gives up at the second quick death; hypercorn stops the whole server when any of
+its workers dies [measured]. Here a process is restarted without limit, and alone.
 """
 
 from __future__ import annotations
@@ -11,18 +16,18 @@ from processes.events import (
     Event,
     Exited,
     Frozen,
-    Gone,
     Held,
     Killed,
     NeverReady,
     NotStarted,
     Ready,
+    Removed,
     Said,
     Started,
     Unrecorded,
 )
-from processes.keeper import Keeper
-from processes.parent import Parent, parent
+from processes.manager import ProcessManager
+from processes.manager_link import ManagerLink, manager_link
 from processes.signals import StopSignals, run_until_stopped, stop_signals
 from processes.spec import Phase, ProcessSpec, State
 
@@ -31,22 +36,22 @@ __all__ = [
     "Event",
     "Exited",
     "Frozen",
-    "Gone",
     "Held",
-    "Keeper",
     "Killed",
+    "ManagerLink",
     "NeverReady",
     "NotStarted",
-    "Parent",
     "Phase",
+    "ProcessManager",
     "ProcessSpec",
     "Ready",
+    "Removed",
     "Said",
     "Started",
     "State",
     "StopSignals",
     "Unrecorded",
-    "parent",
+    "manager_link",
     "run_until_stopped",
     "stop_signals",
 ]

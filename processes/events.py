@@ -1,4 +1,4 @@
-"""What a keeper reports about its processes."""
+"""The events that a manager reports about its processes."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened to the process of this name."""
+    """An event of the process of this name."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class Started(Event):
-    """It runs; it is not ready yet."""
+    """The process runs and is not ready yet."""
 
     pid: int
 
 
 @dataclass(frozen=True)
 class NotStarted(Event):
-    """It could not be started at all, as when its program is missing."""
+    """The process could not be started at all, for example because its program is missing."""
 
     reason: str
 
 
 @dataclass(frozen=True)
 class Ready(Event):
-    """It said that it is ready, or its probe did."""
+    """The process or its probe reported that it is ready."""
 
     pid: int
     seconds: float
@@ -37,7 +37,7 @@ class Ready(Event):
 
 @dataclass(frozen=True)
 class Said(Event):
-    """It told its keeper something."""
+    """The process sent its manager a message (`ManagerLink.say`)."""
 
     key: str
     value: str
@@ -45,7 +45,7 @@ class Said(Event):
 
 @dataclass(frozen=True)
 class NeverReady(Event):
-    """It was not ready within its start timeout, and is killed."""
+    """The process was not ready within its start timeout and is killed."""
 
     pid: int
     seconds: float
@@ -53,7 +53,7 @@ class NeverReady(Event):
 
 @dataclass(frozen=True)
 class Frozen(Event):
-    """It gave no sign of life for its silence timeout, and is killed."""
+    """The process gave no sign of life within its silence timeout and is killed."""
 
     pid: int
     seconds: float
@@ -61,7 +61,7 @@ class Frozen(Event):
 
 @dataclass(frozen=True)
 class Killed(Event):
-    """It was asked to finish, did not within its drain timeout, and is killed."""
+    """The process did not finish within its drain timeout and is killed."""
 
     pid: int
     seconds: float
@@ -69,39 +69,39 @@ class Killed(Event):
 
 @dataclass(frozen=True)
 class Exited(Event):
-    """It is dead."""
+    """The process is dead."""
 
     pid: int
     code: int
-    """Its exit code; minus the signal's number where a signal ended it."""
+    """The exit code, or minus the number of the signal that ended it."""
     seconds: float
     """Since its start."""
     asked: bool
-    """Whether its keeper had asked it to finish, or killed it."""
+    """Whether the manager had asked it to finish, or killed it."""
 
 
 @dataclass(frozen=True)
 class BackingOff(Event):
-    """It is started again after this delay."""
+    """The process is restarted after this delay."""
 
     seconds: float
 
 
 @dataclass(frozen=True)
 class Held(Event):
-    """It ended with one of its hold codes and waits for its release."""
+    """The process ended with one of its hold codes and waits for its release."""
 
     code: int
 
 
 @dataclass(frozen=True)
-class Gone(Event):
-    """It was removed, is dead, and its name is free."""
+class Removed(Event):
+    """The process was removed and is dead; its name is free."""
 
 
 @dataclass(frozen=True)
 class Unrecorded(Event):
-    """It runs, but a later run could not recognise it if this one were killed."""
+    """The process runs, but a later run could not find it if this one were killed."""
 
     pid: int
     reason: str

@@ -1,8 +1,7 @@
-"""Metrics of several processes on one page: prometheus_client's files, named by slot.
+"""Metrics of several processes on one page, by prometheus_client's files, which are named by slot.
 
-A slot is what a process is ("login-1", "partition-3"), not its pid. A process
-that is started again goes on with the counters of the one before it, so no
-series is left behind and files do not pile up.
+A slot is a process's role ("login-1", "partition-3"), not its pid. A restarted process goes on with
+its predecessor's counters, so no series is orphaned and files do not pile up.
 """
 
 from __future__ import annotations
@@ -15,37 +14,39 @@ import stat
 import struct
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # importing it reads the variable below
+    from prometheus_client import Counter
     from prometheus_client.registry import Collector
 
-_slot: list[str] = []  # the slots of this process, the last one counts
+_slot: list[str] = []  # the slots of this process; the last one counts
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 _PREFIX = "cerrojo-metrics-"
 _LOCK = "lock"
-_TRIES = 100  # to read files of which one may just have been made, with nothing in it yet
-_YOUNG_SECONDS = 60.0  # a directory this new may just not be locked yet
+_TRIES = 100  # to read the files, one of which may have just been created and be empty
+_YOUNG_SECONDS = 60.0  # a younger directory may not be locked yet
 
 
 @contextmanager
 def directory() -> Iterator[Path]:
     """For a supervisor: a fresh directory that its children find in their environment.
 
-    Enter it before any metric is defined and before any child is started. It is
-    removed at the end, or at the start of the next supervisor where this one is killed.
+    Only this user may enter it, and files of other kinds do no harm in it. Enter it before any
+    metric is defined and before any child is started. It is removed at the end, or by the next
+    supervisor's start if this one is killed.
     """
-    _remove_leftovers()
+    _remove_orphaned_directories()
     with (
         tempfile.TemporaryDirectory(prefix=_PREFIX) as path,
         (Path(path) / _LOCK).open("w") as lock,
     ):
-        fcntl.flock(lock, fcntl.LOCK_EX)  # the kernel lets go of it however this process ends
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the kernel releases it however this process ends
         os.environ[VARIABLE] = path
         try:
             yield Path(path)
@@ -53,13 +54,13 @@ def directory() -> Iterator[Path]:
             del os.environ[VARIABLE]
 
 
-def _remove_leftovers() -> None:
-    """Remove the directories that no living supervisor holds."""
+def _remove_orphaned_directories() -> None:
+    """Remove the directories that no living supervisor has locked."""
     for path in Path(tempfile.gettempdir()).glob(_PREFIX + "*"):
         with contextlib.suppress(OSError):  # another user's, or another supervisor was faster
             status = path.lstat()
             if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
-                continue  # what others put there could be made to hang whoever opens it
+                continue  # another user's file could hang the process that opens it
             if time.time() - status.st_mtime < _YOUNG_SECONDS:
                 continue
             with (path / _LOCK).open("a") as lock:
@@ -68,13 +69,13 @@ def _remove_leftovers() -> None:
 
 
 def use_slot(slot: str) -> None:
-    """Count as this slot from now on; for every process, before it defines a metric.
+    """Use this slot's files from now on. To be called before the process defines a metric.
 
-    Called again, as by a spare that takes a worker's place, it goes on with that slot's
-    counters: prometheus_client looks at the name whenever it counts.
+    A second call, as by a standby that takes a worker's place, goes on with the new slot's
+    counters: prometheus_client reads the name whenever it counts. Raises ValueError where the name
+    cannot be part of a file's name.
 
-    Without :func:`directory` in a process above, as in a unit test, metrics stay
-    in this process.
+    Without :func:`directory` in a parent process, as in a unit test, metrics stay in this process.
     """
     if "_" in slot or "/" in slot:
         raise ValueError(f"A slot's name is part of a file's name, so {slot!r} cannot be one")
@@ -82,15 +83,25 @@ def use_slot(slot: str) -> None:
         # Imported here because its import reads the variable.
         from prometheus_client import values
 
-        forget(slot)  # a gauge says what is so now, and starts at nothing
+        forget(slot)  # gauges show the present state and start without a value
         _slot.append(slot)
         if len(_slot) == 1:
             identify = values.MultiProcessValue(lambda: _slot[-1])  # type: ignore[no-untyped-call]
             values.ValueClass = identify
 
 
+def from_the_start(counter: Counter, series: Iterable[tuple[str, ...]]) -> Counter:
+    """The counter, with all that it may count at 0, by the values of its labels.
+
+    A series that is made by its first event has no increase, and a panel of it is empty.
+    """
+    for values in series:
+        counter.labels(*values)
+    return counter
+
+
 def forget(slot: str) -> None:
-    """For a supervisor: the process in this slot is dead, and so are its live gauges."""
+    """Remove the live gauges of a slot whose process is dead. For a supervisor."""
     from prometheus_client.multiprocess import mark_process_dead
 
     mark_process_dead(slot)  # type: ignore[no-untyped-call]
@@ -99,7 +110,7 @@ def forget(slot: str) -> None:
 def exposition(*own: Collector) -> tuple[bytes, str]:
     """The metrics of all slots in Prometheus' text format, and its content type.
 
-    ``own`` are this process's alone, not kept in the files.
+    ``own`` are collectors of this process only, which are not in the files.
     """
     from prometheus_client import (
         CONTENT_TYPE_LATEST,

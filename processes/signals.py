@@ -1,7 +1,7 @@
-"""SIGTERM and Ctrl-C for a process that has a keeper.
+"""SIGTERM and Ctrl-C for a process that has a manager.
 
-Only the topmost process gets a terminal's Ctrl-C: a keeper starts its children
-in sessions of their own and lets them finish by SIGTERM.
+Only the topmost process gets a terminal's Ctrl-C: a manager starts its children in sessions of
+their own and stops them by SIGTERM.
 """
 
 from __future__ import annotations
@@ -9,39 +9,39 @@ from __future__ import annotations
 import signal
 from types import FrameType
 
-from processes.keeper import Keeper
+from processes.manager import ProcessManager
 
 
 class StopSignals:
-    """What the signals asked for so far."""
+    """The stop signals that have come so far."""
 
-    def __init__(self, keeper: Keeper) -> None:
+    def __init__(self, manager: ProcessManager) -> None:
         self.asked = False
-        """SIGTERM or Ctrl-C has come: finish."""
+        """SIGTERM or Ctrl-C has come: stop."""
         self.impatient = False
-        """Ctrl-C has come again: finish without waiting for anything."""
-        self._keeper = keeper
+        """Ctrl-C has come again: stop without waiting for anything."""
+        self._manager = manager
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        """Only note it: a handler may interrupt anything."""
+        """Only note the signal, since a handler may interrupt anything."""
         self.impatient = self.impatient or (self.asked and number == signal.SIGINT)
         self.asked = True
-        self._keeper.wake()
+        self._manager.wake()
 
 
-def stop_signals(keeper: Keeper) -> StopSignals:
-    """Note SIGTERM and SIGINT from now on and wake the keeper. Call it in the main thread."""
-    signals = StopSignals(keeper)
+def stop_signals(manager: ProcessManager) -> StopSignals:
+    """Note SIGTERM and SIGINT from now on and wake the manager. For the main thread."""
+    signals = StopSignals(manager)
     signal.signal(signal.SIGTERM, signals)
     signal.signal(signal.SIGINT, signals)
     return signals
 
 
-def run_until_stopped(keeper: Keeper, signals: StopSignals) -> None:
-    """Step until a signal asks to stop and every process is dead."""
-    while not keeper.stopped:
-        keeper.step(1.0)
+def run_until_stopped(manager: ProcessManager, signals: StopSignals) -> None:
+    """Step until a stop signal has come and every process is dead."""
+    while not manager.stopped:
+        manager.step(1.0)
         if signals.impatient:
-            keeper.kill()
+            manager.kill()
         elif signals.asked:
-            keeper.stop()
+            manager.stop()

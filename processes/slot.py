@@ -1,7 +1,7 @@
-"""One name's way through starting, ready, draining, killing, backing off and held.
+"""The phases of one named process: starting, ready, draining, killing, backing off and held.
 
-No clock and no I/O in here: the time is passed in, everything else goes
-through the process object and the host. So a test can replay any history.
+No clock and no I/O: the time is passed in, and everything else goes through the process object and
+the host. So a test can replay any history.
 """
 
 from __future__ import annotations
@@ -14,31 +14,31 @@ from processes.events import (
     Event,
     Exited,
     Frozen,
-    Gone,
     Held,
     Killed,
     NeverReady,
     NotStarted,
     Ready,
+    Removed,
     Said,
     Started,
 )
 from processes.spawn import Process
 from processes.spec import Phase, ProcessSpec, State
 
-FIRST_DELAY = 0.1  # s; the first restart is immediate, this is the second's delay
-LONGEST_DELAY = 10.0  # s; what a person waits at most once the cause is repaired
-STEADY = 5.0  # s ready, after which a death is news and not part of a series
-KILLED_FAILURES = 4  # 0.4 s: as long as a kill makes a process wait that had been ready
-KILL_AGAIN = 1.0  # s; a process deep in the kernel may need more than one SIGKILL's worth of time
+FIRST_DELAY_SECONDS = 0.1  # of the second restart; the first is immediate
+LONGEST_DELAY_SECONDS = 10.0  # the longest that a person waits once the cause is repaired
+STEADY_SECONDS = 5.0  # after being ready for this long, a death starts a new series
+KILLED_FAILURES = 4  # counted at most after a SIGKILL of a ready process: a delay of 0.4 s
+KILL_AGAIN_SECONDS = 1.0  # between SIGKILLs; a process deep in the kernel may need longer to die
 
 
 class Host(Protocol):
-    """What a slot asks of its keeper."""
+    """The methods of a manager that a slot calls."""
 
     def open(self, spec: ProcessSpec) -> Process: ...
 
-    def deafen(self, process: Process) -> None: ...
+    def stop_listening(self, process: Process) -> None: ...
 
     def close_process(self, spec: ProcessSpec, process: Process) -> None: ...
 
@@ -48,20 +48,20 @@ class Host(Protocol):
 
 
 def delay(failures: int) -> float:
-    """Seconds before the restart that follows so many deaths in a row."""
+    """Seconds before the restart after this number of deaths in a row."""
     if failures <= 1:
         return 0.0
-    return min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(failures - 2, 30))
+    return min(LONGEST_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2.0 ** min(failures - 2, 30))
 
 
 class Slot:
-    """A name with at most one live process, and what is to become of it."""
+    """A name with at most one live process, and the phase of that process."""
 
     def __init__(self, spec: ProcessSpec, host: Host) -> None:
         self.spec = spec
-        self.due: float | None = None  # when this phase's patience ends
-        self.leaving = False  # its process is to finish, and ...
-        self._next: ProcessSpec | None = None  # ... this one takes the name then, if any
+        self.due: float | None = None  # the deadline of this phase
+        self.finishing = False  # its process is to finish; then ...
+        self._next: ProcessSpec | None = None  # ... this one takes the name, if there is one
         self._host = host
         self._phase = Phase.STARTING
         self._since = 0.0
@@ -77,10 +77,10 @@ class Slot:
         pid = self._process.pid if self._process else None
         return State(self._phase, pid, self._restarts, self._since)
 
-    # What the keeper is asked to do.
+    # Commands of the manager.
 
     def start(self, now: float) -> None:
-        """Start a process. Only called while there is none."""
+        """Start a process. Only to be called while there is none."""
         assert self._process is None
         self._started = now
         self._ready_at = None
@@ -94,8 +94,8 @@ class Slot:
         self._host.emit(Started(self.spec.name, self._process.pid))
 
     def drain(self, now: float, then: ProcessSpec | None = None) -> None:
-        """Let its process finish; afterwards start `then`, or forget the name."""
-        self.leaving = True
+        """Let the process finish; afterwards start `then`, or free the name."""
+        self.finishing = True
         self._next = then
         if self._process is None:
             self._replace(now)
@@ -104,44 +104,44 @@ class Slot:
             self._process.terminate()
 
     def restart(self, now: float) -> None:
-        """Drain and start again. One that is held stays held, one that leaves leaves."""
-        if not self.leaving and self._phase is not Phase.HELD:
+        """Drain and start again. A process that is held or finishing is left as it is."""
+        if not self.finishing and self._phase is not Phase.HELD:
             self._restarts += 1
             self.drain(now, self.spec)
 
     def release(self, now: float) -> None:
-        """Start again what is held."""
+        """Restart the process if it is held."""
         if self._phase is Phase.HELD:
             self._restarts += 1
             self.start(now)
 
     def kill(self, now: float) -> None:
-        """Do not wait for it any longer."""
+        """Kill the process, if there is one."""
         if self._process is not None:
-            self._enter(Phase.KILLING, now, KILL_AGAIN)
+            self._enter(Phase.KILLING, now, KILL_AGAIN_SECONDS)
             self._process.kill()
 
-    # What happens to it.
+    # Events of the process.
 
-    def look(self, now: float) -> None:
-        """Act on what its process has said, and on its death."""
+    def observe(self, now: float) -> None:
+        """Handle the messages of the process, and its death."""
         process = self._process
         if process is None:
             return
         lines = process.receive()
         if lines is None:
-            self._host.deafen(process)
+            self._host.stop_listening(process)
         for line in lines or ():
-            self._hear(line, now)
+            self._handle_line(line, now)
         code = process.poll()
         if code is not None:
             self._exited(process, code, now)
 
     def tick(self, now: float) -> None:
-        """Act if this phase's patience has ended."""
+        """Act if the deadline of this phase has passed."""
         if not self._late(now):
             return
-        self.look(now)  # what arrived while the keeper was busy still counts
+        self.observe(now)  # messages that arrived while the manager was busy still count
         if not self._late(now):
             return
         name, process, waited = self.spec.name, self._process, now - self._since
@@ -157,8 +157,8 @@ class Slot:
             self._host.emit(Killed(name, process.pid, waited))
         self.kill(now)
 
-    def forgive(self, now: float, seconds: float) -> None:
-        """Do not count the last seconds against a process that lives."""
+    def extend_deadline(self, now: float, seconds: float) -> None:
+        """Do not count these last seconds against a living process."""
         if self._process is not None and self._patience is not None and self.due is not None:
             self.due = min(self.due + seconds, now + self._patience)
 
@@ -171,12 +171,14 @@ class Slot:
         self._patience = patience
         self.due = None if patience is None else now + patience
 
-    def _hear(self, line: str, now: float) -> None:
+    def _handle_line(self, line: str, now: float) -> None:
         word, _, rest = line.partition(" ")
         if word == "ready" and self._phase is Phase.STARTING and self._process:
             self._ready_at = now
             self._enter(Phase.READY, now, self.spec.silence_timeout)
             self._host.emit(Ready(self.spec.name, self._process.pid, now - self._started))
+        elif word == "waits" and self._phase is Phase.STARTING:
+            self._enter(Phase.STARTING, now, self.spec.start_timeout)
         elif word == "say":
             key, _, value = rest.partition(" ")
             self._host.emit(Said(self.spec.name, key, value))
@@ -190,13 +192,13 @@ class Slot:
         self._host.close_process(self.spec, process)
         self._host.emit(Exited(self.spec.name, process.pid, code, now - self._started, asked))
         held = code in self.spec.hold_codes
-        if held and not (self.leaving and self._next is None):
-            # A successor does not know yet why this one must not run again, so it waits too.
+        if held and not (self.finishing and self._next is None):
+            # The reason to hold this process applies to its successor, too, so that one waits.
             self.spec = self._next or self.spec
-            self.leaving, self._next = False, None
+            self.finishing, self._next = False, None
             self._enter(Phase.HELD, now, None)
             self._host.emit(Held(self.spec.name, code))
-        elif self.leaving:
+        elif self.finishing:
             self._replace(now)
         else:
             self._after_failure(now, killed)
@@ -204,14 +206,14 @@ class Slot:
     def _replace(self, now: float) -> None:
         if self._next is None:
             self._host.forget(self.spec.name)
-            self._host.emit(Gone(self.spec.name))
+            self._host.emit(Removed(self.spec.name))
             return
-        self.spec, self._next, self.leaving = self._next, None, False
+        self.spec, self._next, self.finishing = self._next, None, False
         self.start(now)
 
     def _after_failure(self, now: float, killed: bool = False) -> None:
-        """Try again later; `killed` is somebody's doing, or the kernel's for want of memory."""
-        steady = self._ready_at is not None and now - self._ready_at >= STEADY
+        """Restart after a delay. `killed`: by a person, or by the kernel for want of memory."""
+        steady = self._ready_at is not None and now - self._ready_at >= STEADY_SECONDS
         self._failures = 1 if steady else self._failures + 1
         if killed:
             self._failures = min(self._failures, KILLED_FAILURES)

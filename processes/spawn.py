@@ -1,8 +1,8 @@
-"""A real child process: how it is started, heard, signalled and found dead.
+"""A real child process: starts it, reads its messages, signals it and notices its death.
 
-Children are fresh programs in sessions of their own (no fork of Python, nothing
-run between fork and exec). A kill takes the whole session's process group, and
-so does a death: what a dead child left running in its group is killed too.
+Children are fresh programs in sessions of their own (no fork of Python, nothing run between fork
+and exec). A kill goes to the whole process group of the session. When a child dies, the processes
+that it left in its group are killed too.
 """
 
 from __future__ import annotations
@@ -16,47 +16,47 @@ import threading
 from collections.abc import Callable
 from typing import Protocol
 
-from processes.parent import FD_VARIABLE, Parent
+from processes.manager_link import FD_VARIABLE, ManagerLink
 from processes.spec import ProcessSpec
 
-PROBE_STARTING = 0.1  # s between probes until ready: what a start waits in vain at most
-PROBE_READY = 1.0  # s between probes once ready: several within any sensible silence timeout
-LONGEST_LINE = 65_536  # bytes without a line's end; beyond that a child talks nonsense
+PROBE_STARTING_SECONDS = 0.1  # between probes until ready: the most that a start waits needlessly
+PROBE_READY_SECONDS = 1.0  # between probes once ready: several within any sensible silence timeout
+LONGEST_LINE_BYTES = 65_536  # without a line's end; more is discarded as nonsense
 
 
 class Process(Protocol):
-    """What a keeper needs of a running process; tests have their own."""
+    """A running process as its manager uses it; tests have their own."""
 
     @property
     def pid(self) -> int: ...
 
     @property
     def pipe(self) -> int:
-        """The file that is readable once the process has said something."""
+        """The file descriptor that is readable once the process has sent something."""
 
     @property
     def death(self) -> int:
-        """The file that is readable once the process is dead."""
+        """The file descriptor that is readable once the process is dead."""
 
     def receive(self) -> list[str] | None:
-        """The lines it said since the last call; None when it can say nothing any more."""
+        """The lines sent since the last call; None once the process has closed its end."""
 
     def poll(self) -> int | None:
-        """Its exit code, minus a signal's number, or None while it lives."""
+        """The exit code, or minus the number of the signal that ended it; None while it lives."""
 
     def terminate(self) -> None: ...
 
     def kill(self) -> None: ...
 
     def close(self) -> None:
-        """Free what is kept of a dead process."""
+        """Close the file descriptors of a dead process."""
 
 
 class Child:
     """A running process and this end of the pipe to it."""
 
     def __init__(self, spec: ProcessSpec) -> None:
-        """Start it, or raise OSError."""
+        """Start the process. Raises OSError."""
         self._rest = b""
         self._closed = threading.Event()
         with contextlib.ExitStack() as undo:
@@ -81,14 +81,14 @@ class Child:
         self._waiter: socket.socket | None = None
         try:
             self.death = self._pidfd = os.pidfd_open(self.pid)
-        except (AttributeError, OSError):  # not Linux, or an old one
+        except (AttributeError, OSError):  # not Linux, or an old kernel
             self._waiter, end = socket.socketpair()
             self.death = self._waiter.fileno()
             _thread(_wait, self._popen, end)
 
     def tell(self, line: str) -> None:
-        """Say a line to a child that listens (`Parent.listen`)."""
-        with contextlib.suppress(OSError):  # it is dead, which its keeper finds out by itself
+        """Send a line to a child that listens (`ManagerLink.listen`)."""
+        with contextlib.suppress(OSError):  # the child is dead, which its manager notices anyway
             self._socket.send(line.encode() + b"\n")
 
     def receive(self) -> list[str] | None:
@@ -101,7 +101,7 @@ class Child:
         if not data:
             return None
         *lines, self._rest = (self._rest + data).split(b"\n")
-        if len(self._rest) > LONGEST_LINE:
+        if len(self._rest) > LONGEST_LINE_BYTES:
             self._rest = b""
         return [line.decode("utf-8", "replace") for line in lines]
 
@@ -113,7 +113,7 @@ class Child:
                     return None
             elif os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
                 return None
-            # Before it is reaped its number cannot belong to anybody else.
+            # Before the process is reaped, its pid cannot belong to another one.
             self._signal_group()
             popen.wait()
         return popen.returncode
@@ -136,7 +136,7 @@ class Child:
             self._waiter.close()
 
     def _signal_group(self) -> None:
-        # macOS says "not permitted" where only a zombie is left.
+        # macOS reports "not permitted" if only a zombie is left.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
 
@@ -163,7 +163,7 @@ def _popen(spec: ProcessSpec, fd: int) -> subprocess.Popen[bytes]:
 def _thread(target: Callable[..., None], *arguments: object) -> None:
     try:
         threading.Thread(target=target, args=arguments, daemon=True).start()
-    except RuntimeError as error:  # too many threads: as passing a trouble as too many files
+    except RuntimeError as error:  # too many threads: as temporary as too many open files
         raise OSError(str(error)) from error
 
 
@@ -173,16 +173,16 @@ def _wait(popen: subprocess.Popen[bytes], end: socket.socket) -> None:
 
 
 def _probe(probe: Callable[[], bool], end: socket.socket, closed: threading.Event) -> None:
-    """Say over the pipe what a program that cannot do so itself would say."""
-    speaker, ready = Parent(end), False
+    """Report readiness and life over the pipe for a program that cannot do so itself."""
+    link, ready = ManagerLink(end), False
     with end:
         while not closed.is_set():
             alive = False
-            with contextlib.suppress(Exception):  # a probe that fails says: not alive
+            with contextlib.suppress(Exception):  # a probe that raises counts as not alive
                 alive = probe()
             if alive and ready:
-                speaker.beat()
+                link.beat()
             elif alive:
-                speaker.ready()
+                link.ready()
                 ready = True
-            closed.wait(PROBE_READY if ready else PROBE_STARTING)
+            closed.wait(PROBE_READY_SECONDS if ready else PROBE_STARTING_SECONDS)

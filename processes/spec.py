@@ -1,4 +1,4 @@
-"""What is to be kept running, and how far it is."""
+"""The specification and the state of a managed process."""
 
 from __future__ import annotations
 
@@ -13,49 +13,49 @@ class ProcessSpec:
     """One process to keep running. All times are in seconds."""
 
     name: str
-    """Unique within one keeper, as in "worker partition 3"."""
+    """Unique within one manager, as in "worker partition 3"."""
     command: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict)
-    """Added to the environment of the keeper's own process."""
+    """Added to the environment of the manager's own process."""
     cwd: Path | None = None
     log: Path | None = None
-    """Output and errors are appended to this file; without one they are inherited."""
+    """The file to which stdout and stderr are appended; None inherits them."""
     pass_fds: tuple[int, ...] = ()
     """Files left open in the child under the same numbers, such as a listening socket."""
     start_timeout: float = 30.0
-    """From the start until ready; after that it is killed and started again."""
+    """The longest time from the start until ready; then it is killed and restarted."""
     silence_timeout: float | None = 5.0
-    """Without a sign of life once ready; after that it is frozen: killed and started again."""
+    """The longest time without a sign of life once ready; then it is killed and restarted."""
     drain_timeout: float = 5.0
     """Between SIGTERM and SIGKILL."""
     probe: Callable[[], bool] | None = None
-    """For a program that cannot talk over the pipe: called again and again in a thread.
+    """For a program that cannot use the pipe: called repeatedly in a thread.
 
-    True means ready, and alive. False, an exception or no answer at all count as
-    silence, so give what it calls a timeout of its own.
+    True means ready and alive. False, an exception or no answer count as silence, so everything
+    that it calls needs a timeout of its own.
     """
     hold_codes: frozenset[int] = frozenset()
-    """Exit codes after which it waits for `Keeper.release` instead of a restart."""
+    """Exit codes after which it waits for `ProcessManager.release` instead of a restart."""
 
 
 class Phase(StrEnum):
-    """Where a kept process stands."""
+    """The phase of a managed process."""
 
     STARTING = "starting"
     READY = "ready"
-    DRAINING = "draining"  # asked to finish, and not yet late
+    DRAINING = "draining"  # asked to finish, within its drain timeout
     KILLING = "killing"
-    BACKING_OFF = "backing off"  # dead, to be started again when its delay is over
-    HELD = "held"  # dead, to be started again when released
+    BACKING_OFF = "backing off"  # dead; restarted after a delay
+    HELD = "held"  # dead; restarted when released
 
 
 @dataclass(frozen=True)
 class State:
-    """A look at one kept process."""
+    """The state of one managed process at one moment."""
 
     phase: Phase
     pid: int | None
     restarts: int
-    """Starts after the first."""
+    """The number of starts after the first."""
     since: float
-    """When the phase began, on the keeper's clock."""
+    """When the phase began, on the manager's clock."""

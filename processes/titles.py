@@ -1,4 +1,4 @@
-"""Names of processes in ps and top."""
+"""The names of processes in ps and top."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from setproctitle import setproctitle
 
 
 def title(what: str) -> None:
-    """Call this process "cerrojo: <what>", as in "cerrojo: worker partition 3"."""
+    """Name this process "cerrojo: <what>", as in "cerrojo: worker partition 3"."""
     setproctitle(f"cerrojo: {what}")

@@ -7,20 +7,29 @@ import sys
 import psycopg
 
 import settings
-from sql.migrate import migrate
+from sql.migrate import OPTIONS, migrate, missing_roles
 
 
 def main() -> int:
-    """Apply the migrations; 0 when there is none left to apply."""
+    """Apply the new migrations; the exit code."""
     try:
-        applied = migrate(settings.load().require_database())
+        url = settings.load().require_database()
+        applied = migrate(url)
+        with psycopg.connect(url, **OPTIONS) as connection:
+            missing = missing_roles(connection)
     except settings.SettingsError as error:
         print(error, file=sys.stderr)
         return 2
     except psycopg.Error as error:
         print(f"DATABASE_URL: the migrations could not be applied: {error}", file=sys.stderr)
         return 1
-    print(f"Applied {', '.join(applied)}." if applied else "There is nothing to apply.")
+    print(f"Applied {', '.join(applied)}." if applied else "All migrations are already applied.")
+    if missing:
+        print(
+            f"This Postgres has no role {', '.join(missing)}, and DATABASE_URL names one that may "
+            "make none: all parts can use the tables' owner only. docs/rights.md says how each "
+            "part gets rights of its own."
+        )
     return 0
 
 

@@ -1,10 +1,11 @@
-"""Applies what is new among the migrations, safely also from two processes at once."""
+"""Applies new migrations, safely also from two processes at once."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib.resources import files
+from typing import Any, NamedTuple
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -12,43 +13,102 @@ from yoyo import read_migrations
 from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
 from yoyo.connections import DatabaseURI
 
+from sql.connection import connection_options, require_session
+from sql.roles import ROLES
+
 LOCK = 0x6365727265  # any number, the same in every process
 AUDIT_DAYS_AHEAD = 7
+OPTIONS = connection_options("migrations")
+
+# Roles belong to all databases of the cluster, so another one may make them at this moment.
+_MAKE_ROLE = """
+DO $$ BEGIN
+    IF to_regrole('{role}') IS NULL
+       AND (SELECT rolcreaterole OR rolsuper FROM pg_roles WHERE rolname = current_user)
+    THEN
+        CREATE ROLE {role};
+    END IF;
+EXCEPTION WHEN duplicate_object OR unique_violation THEN
+END $$
+"""
+_FOLDER = str(files("sql") / "migrations")
 
 
 class _Backend(PostgresqlPsycopgBackend):  # type: ignore[misc]  # yoyo has no types
-    """Connects by libpq's own reading of the URL: yoyo's knows no socket directory."""
+    """Connects with libpq's parsing of the URL, because yoyo's knows no socket directory."""
 
     def connect(self, dburi: DatabaseURI) -> psycopg.Connection:
-        return psycopg.connect(**dburi.args, autocommit=True)
+        return psycopg.connect(**dburi.args | OPTIONS, autocommit=True)
 
     @contextmanager
     def lock(self, timeout: float = 10) -> Iterator[None]:
-        """Nothing to do under `migrate`'s own lock; yoyo's row would outlive a killed process."""
+        """Do nothing: `migrate` has its own lock, and yoyo's row would outlive a killed process."""
         yield
+
+
+class Migrations(NamedTuple):
+    """How far a database is from this Cerrojo, by the names of migrations."""
+
+    pending: list[str]
+    """Those that are not applied yet."""
+    unknown: list[str]
+    """Those that are, by a newer Cerrojo."""
+
+
+def look(connection: psycopg.Connection[Any]) -> Migrations:
+    """What `migrate` would do. Changes nothing. Raises ``psycopg.Error``."""
+    known = {migration.id for migration in read_migrations(_FOLDER)}
+    there = connection.execute("SELECT to_regclass('_yoyo_migration') IS NOT NULL").fetchone()
+    assert there is not None
+    applied = (
+        {name for (name,) in connection.execute("SELECT migration_id FROM _yoyo_migration")}
+        if there[0]
+        else set()
+    )
+    return Migrations(sorted(known - applied), sorted(applied - known))
 
 
 def migrate(database_url: str) -> list[str]:
     """Bring the database up to date; the names of the migrations that were applied.
 
-    A session lock makes a second process wait for the first. It goes with its
-    connection, so a killed process leaves nothing locked. Raises ``psycopg.Error``.
+    A session lock makes a second process wait for the first. It ends with its connection, so a
+    killed process leaves nothing locked. Raises ``psycopg.Error``.
 
-    Audit partitions for which somebody who reads the audit would have to be waited for are left to
-    the housekeeping; rows have a place without them.
+    The roles of the parts get their rights (sql/rights.sql), where they are there or can be made.
+    Audit partitions that cannot be made at once are left to retention, and to the workers that
+    write into them.
     """
     uri = DatabaseURI(
         "postgresql+psycopg", None, None, None, None, "", conninfo_to_dict(database_url)
     )
-    with psycopg.connect(database_url, autocommit=True) as connection:
+    with psycopg.connect(database_url, autocommit=True, **OPTIONS) as connection:
+        require_session(connection, database_url)
         connection.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
         backend = _Backend(uri, "_yoyo_migration")
         try:
             backend.init_database()
-            pending = backend.to_apply(read_migrations(str(files("sql") / "migrations")))
+            pending = backend.to_apply(read_migrations(_FOLDER))
             backend.apply_migrations(pending)
         finally:
             backend.connection.close()
+        _grant_rights(connection)
         with suppress(psycopg.errors.LockNotAvailable):
             connection.execute("SELECT make_audit_partitions(%s)", (AUDIT_DAYS_AHEAD,))
     return [migration.id for migration in pending]
+
+
+def missing_roles(connection: psycopg.Connection[Any]) -> list[str]:
+    """Those of `roles.ROLES` that the cluster does not have. Raises ``psycopg.Error``."""
+    rows = connection.execute(
+        "SELECT role FROM unnest(%s::text[]) AS role WHERE to_regrole(role) IS NULL", (list(ROLES),)
+    )
+    return [role for (role,) in rows]
+
+
+def _grant_rights(connection: psycopg.Connection[Any]) -> None:
+    """Make the roles where this one may, and give them their rights where all of them are there."""
+    for role in ROLES:
+        connection.execute(_MAKE_ROLE.format(role=role))
+    if not missing_roles(connection):
+        with connection.transaction():
+            connection.execute((files("sql") / "rights.sql").read_bytes())

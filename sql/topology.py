@@ -1,4 +1,4 @@
-"""How many partitions of `attempts` are used, which all gateways must agree on."""
+"""The number of used partitions of `attempts`, on which all gateways must agree."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 import psycopg
 
 COMMAND_LOCK = 0x72657369
-"""Any number, the same everywhere."""
+"""The key of the advisory lock: any number, the same everywhere."""
 
 
 def settled_partitions(connection: psycopg.Connection[Any]) -> int | None:
-    """The number that is settled, if there is one."""
+    """The number of used partitions; None if none is set yet."""
     row = connection.execute("SELECT partitions FROM topology").fetchone()
     return None if row is None else int(row[0])
 
 
 def settle_partitions(connection: psycopg.Connection[Any], partitions: int) -> int:
-    """Settle this number if none is settled yet; the one that holds."""
+    """Set the number of used partitions if none is set yet; the number in force."""
     connection.execute(
         "INSERT INTO topology (partitions) VALUES (%s) ON CONFLICT DO NOTHING", (partitions,)
     )
@@ -29,10 +29,10 @@ def settle_partitions(connection: psycopg.Connection[Any], partitions: int) -> i
 
 
 @contextmanager
-def only_command(connection: psycopg.Connection[Any]) -> Iterator[bool]:
-    """Whether nobody else changes the policy or the partitions, and nobody can meanwhile.
+def exclusive_command(connection: psycopg.Connection[Any]) -> Iterator[bool]:
+    """Lock out other commands that change the policy or the partitions; False if one is running.
 
-    The lock goes with its connection, so a killed command leaves nothing locked.
+    The lock ends with its connection, so a killed command leaves nothing locked.
     """
     row = connection.execute("SELECT pg_try_advisory_lock(%s)", (COMMAND_LOCK,)).fetchone()
     assert row is not None

@@ -2,50 +2,96 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import secrets
+import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
-from psycopg.sql import SQL, Identifier
 
-from local import kafka_options, ports
+from local import tcp_ports
 from local.servers import Servers
+from settings import variable
 from sql.migrate import migrate
 from sql.topology import settle_partitions
+from tests.harness import small_disk
 from tests.kafka import new_topics
-from tests.postgres import drop_database
+from tests.paths import PROJECT
+from tests.postgres import EMPTY, create_database, drop_database
 
-PROJECT = Path(__file__).parents[1]
+LONG = (
+    "test_up.py",
+    "test_up_rights.py",
+    "test_chaos.py",
+    "test_dependencies.py",
+    "test_network.py",
+)
+"""On servers of their own, and begun first, so that nobody waits for them at the end."""
 
-LONG = ("test_up.py", "test_chaos.py")
-"""On servers of their own, and begun first, so that nobody waits for them at the end. Others of
-the acceptance tests must stay last: their systems live on, on the session's Kafka."""
+LATE = ("test_accounts.py", "test_registration.py", "test_verdicts.py")
+"""Acceptance tests that share a system, and in the end start one of their own."""
+
+LAST = (
+    *("test_five.py", "test_stuck.py", "test_policy_in_force.py"),
+    *("test_overload.py", "test_client_gone.py"),
+)
+"""Those that only start systems of their own. Each ends the shared one, which is started again for
+the next test that wants it."""
 
 SAID = "said"
 
+# How long an example takes says something about the machine only. The same code has the same
+# examples: what fails once fails again, and `make fuzz` looks further.
+hypothesis.settings.register_profile("cerrojo", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("cerrojo")
+
 
 def pytest_configure() -> None:
-    """No worker takes a port that another one has chosen and does not use yet.
+    """No test takes a port that another one, or a program under test, chose and does not use yet.
 
-    And no Kafka compiles well what it does for some minutes only: that is a third of its start.
+    Ctrl-C reaches what the tests start, though a shell ignores it for its background jobs. What a
+    killed run has mounted is unmounted.
     """
-    kafka_options.ALONE = (*kafka_options.ALONE, "-XX:TieredStopAtLevel=1")
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     worker = os.environ.get("PYTEST_XDIST_WORKER")
-    if worker is not None:
-        workers = int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
-        ports.CHOICE = ports.CHOICE[int(worker.removeprefix("gw")) :: workers]
+    if worker is None:
+        small_disk.unmount_left_over()
+    number = int((worker or "gw0").removeprefix("gw"))
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    tcp_ports.CHOICE = range(26_000, 32_000)[number::workers]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long ones first."""
-    items.sort(key=lambda item: item.path.name not in LONG)
+    """As few systems as can be, and nothing long at the end.
+
+    All acceptance tests but the long ones come last: their systems live on, on the session's Kafka.
+    """
+    order = (*LONG, None, *LATE, *LAST)
+    items.sort(key=lambda item: order.index(_place(item)))
+
+
+def _place(item: pytest.Item) -> str | None:
+    name = item.path.name
+    return name if item.path.parent.name == "acceptance" and name in (*LONG, *LATE, *LAST) else None
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage not among what stays for good: a tenth of the simulation's time.
+
+    Each worker has some hundred thousand objects of modules by now.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """What tests have found out, and not only that it is right."""
+    """Print the findings of tests, and not only that they pass."""
     for report in terminalreporter.stats.get("passed", []):
         for name, value in report.user_properties:
             if name == SAID:
@@ -54,7 +100,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session")
 def cache_dir() -> Path:
-    """Where downloads are kept from one test run to the next."""
+    """Where downloads are kept from one test run to the next.
+
+    From then on no Kafka compiles well what it does for some minutes only, which is a third of its
+    start.
+    """
+    os.environ[variable("kafka_java_options")] = "-XX:TieredStopAtLevel=1"
     return PROJECT / ".cerrojo" / "cache"
 
 
@@ -71,14 +122,34 @@ def kafka(servers: Servers) -> str:
     return servers.kafka_bootstrap_servers
 
 
+@pytest.fixture(scope="session")
+def migrated(servers: Servers) -> str:
+    """The name of a database as `python -m sql` and `python -m events` leave it, to be copied.
+
+    That takes a tenth of the time of the migrations.
+    """
+    with psycopg.connect(servers.database_url, autocommit=True) as connection:
+        create_database(connection, "migrated")
+    migrate(servers.url("migrated"))
+    with psycopg.connect(servers.url("migrated")) as connection:
+        settle_partitions(connection, 4)
+    return "migrated"
+
+
+@contextmanager
+def _database(servers: Servers, copied: str) -> Iterator[str]:
+    name = f"test_{secrets.token_hex(6)}"
+    with psycopg.connect(servers.database_url, autocommit=True) as connection:
+        create_database(connection, name, copied)
+        yield servers.url(name)
+        drop_database(connection, name)
+
+
 @pytest.fixture
 def database_url(servers: Servers) -> Iterator[str]:
     """An empty database of this test's own, dropped afterwards."""
-    name = f"test_{secrets.token_hex(6)}"
-    with psycopg.connect(servers.database_url, autocommit=True) as connection:
-        connection.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
-        yield servers.url(name)
-        drop_database(connection, name)
+    with _database(servers, EMPTY) as url:
+        yield url
 
 
 @pytest.fixture
@@ -89,9 +160,7 @@ def topics(kafka: str) -> str:
 
 
 @pytest.fixture
-def database(database_url: str) -> str:
-    """A database as `python -m sql` and `python -m events` leave it."""
-    migrate(database_url)
-    with psycopg.connect(database_url) as connection:
-        settle_partitions(connection, 4)
-    return database_url
+def database(servers: Servers, migrated: str) -> Iterator[str]:
+    """A database of this test's own as `python -m sql` and `python -m events` leave it."""
+    with _database(servers, migrated) as url:
+        yield url

@@ -1,4 +1,4 @@
-"""What the tests do with Postgres beside using it."""
+"""Actions of the tests on Postgres, beside using it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,36 @@ from typing import Any
 import psycopg
 from psycopg.sql import SQL, Identifier
 
+from local.postgres import OWNER
+from sql.roles import GATEWAY, OPERATOR, WORKERS
+
 TRIES = 5
-"""Who is ended may have connected again before the database is gone."""
+"""A session that is ended may have connected again before the database is gone."""
+
+
+EMPTY = "template1"
+"""The database of Postgres of which new ones are copies."""
+
+
+def as_role(database_url: str, role: str) -> str:
+    """The same database for another role. The file of the URL has the passwords of all."""
+    return database_url.replace(f"//{OWNER}@", f"//{role}@", 1)
+
+
+def by_role(program: str, database_url: str) -> dict[str, str]:
+    """How `gateway` and `workers` come to this database of the owner's, each by its own role."""
+    if program.startswith("workers"):
+        return {"DATABASE_URL": as_role(database_url, WORKERS)}
+    return {
+        "DATABASE_URL": as_role(database_url, GATEWAY),
+        "CERROJO_OPERATOR_DATABASE_URL": as_role(database_url, OPERATOR),
+    }
+
+
+def create_database(connection: psycopg.Connection[Any], name: str, copied: str = EMPTY) -> None:
+    """Make a database, as a copy of one to which nobody is connected."""
+    template = Identifier(copied)
+    connection.execute(SQL("CREATE DATABASE {} TEMPLATE {}").format(Identifier(name), template))
 
 
 def drop_database(connection: psycopg.Connection[Any], name: str) -> None:
@@ -17,7 +45,7 @@ def drop_database(connection: psycopg.Connection[Any], name: str) -> None:
         # Not WITH (FORCE): an autovacuum worker is not ours to end; the server ends it itself.
         connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE datname = %s AND usename = current_user",
+            " WHERE datname = %s AND backend_type = 'client backend'",
             (name,),
         )
         try:

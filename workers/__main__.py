@@ -1,7 +1,4 @@
-"""`python -m workers`: supervise this host's partitions, as long as it runs.
-
-`python -m workers policy`, `quarantine` and `resize` are commands for operators.
-"""
+"""`python -m workers`: supervise the workers of this host's partitions until SIGTERM."""
 
 from __future__ import annotations
 
@@ -12,73 +9,60 @@ import psycopg
 import structlog
 
 import settings
-from processes import parent, stop_signals
-from processes.log import configure
+from events.clients import check_options
+from events.signing_keys import check_key_files
+from processes import manager_link, stop_signals
+from processes.logs import configure
 from processes.metrics import directory, use_slot
+from processes.start_gate import await_start_gate
 from processes.titles import title
-from workers import policy_command, quarantine_command, resize_command
-from workers.growth import Growth, count_partitions
+from sql.connection import connection_options, require_session
+from version import COMMIT, VERSION, describe
+from workers.supervisor.topology_poller import TopologyPoller, count_partitions
+
+logger = structlog.get_logger()
 
 GRACE_SECONDS = 6.0
-"""More than the workers' own, so that they are waited for when `make up` died."""
+"""Longer than the workers' own grace, so that they can finish when `make up` has died."""
 
 
 def main() -> int:
-    """Carry out the command; the exit code."""
+    """Run them; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m workers", description=__doc__)
-    commands = parser.add_subparsers(dest="command", metavar="[policy | quarantine | resize]")
-    policy_command.add_arguments(commands.add_parser("policy", help="show or change the policy"))
-    quarantine_command.add_arguments(
-        commands.add_parser("quarantine", help="list or replay what could not be decided")
-    )
-    resize_command.add_arguments(
-        commands.add_parser("resize", help="show how many partitions are used, or use more")
-    )
-    arguments = parser.parse_args()
+    parser.add_argument("--version", action="version", version=describe())
+    parser.parse_args()
     try:
         config = settings.load()
-        configure(config.log_level)
-        if arguments.command == "policy":
-            print(policy_command.run(config, arguments))
-            return 0
-        if arguments.command == "quarantine":
-            print(quarantine_command.run(config, arguments))
-            return 0
-        if arguments.command == "resize":
-            print(resize_command.run(config, arguments))
-            return 0
-        config.require_kafka()
-        partitions = _partitions(config.require_database())
-    except (
-        settings.SettingsError,
-        policy_command.PolicyCommandError,
-        quarantine_command.QuarantineCommandError,
-        resize_command.ResizeCommandError,
-    ) as error:
+        configure(config.log_level, config.log_format)
+        check_options(config)
+        check_key_files(config, "workers")
+        database_url = config.require_database()
+        title("workers")
+        with directory():
+            use_slot("supervisor")
+            return _run(config, database_url)
+    except settings.SettingsError as error:
         print(error, file=sys.stderr)
         return 2
-    except psycopg.Error as error:
-        print(f"DATABASE_URL: the database failed: {error}", file=sys.stderr)
-        return 1
-    title("workers")
-    with directory():
-        use_slot("supervisor")
-        return _run(config, partitions)
 
 
-def _run(config: settings.Settings, partitions: int) -> int:
-    from workers.housekeeping import Housekeeper
-    from workers.status import serve
-    from workers.supervisor import Supervisor
+def _run(config: settings.Settings, database_url: str) -> int:
+    from workers import metrics
+    from workers.supervisor.retention import RetentionThread
+    from workers.supervisor.status import serve
+    from workers.supervisor.supervisor import Supervisor
 
-    log = structlog.get_logger()
+    await_start_gate()
+    partitions = _partitions(database_url)
+    metrics.BUILD_INFO.labels(VERSION, COMMIT).set(1)
     supervisor = Supervisor(config, partitions)
-    signals = stop_signals(supervisor.keeper)
+    signals = stop_signals(supervisor.manager)
     try:
         status = serve(
             config.workers_host,
             config.workers_port,
             lambda: (supervisor.ready, supervisor.not_ready()),
+            config.host_names,
         )
     except OSError as error:
         print(
@@ -87,30 +71,33 @@ def _run(config: settings.Settings, partitions: int) -> int:
             file=sys.stderr,
         )
         return 2
-    housekeeper = Housekeeper(config.require_database(), config.audit_retention_days)
-    housekeeper.start()
-    growth = Growth(config.require_database(), partitions)
-    growth.start()
-    parent().watch(GRACE_SECONDS)
-    said_ready = False
+    supervisor.start_standbys()
+    retention = RetentionThread(database_url, config.audit_retention_days)
+    retention.start()
+    topology = TopologyPoller(database_url, partitions)
+    topology.start()
+    manager_link().watch(GRACE_SECONDS)
+    reported_ready = False
     while not signals.asked:
-        supervisor.use(growth.partitions)
+        supervisor.use(topology.partitions)
         supervisor.step()
-        parent().beat()
-        if supervisor.ready and not said_ready:
-            said_ready = True
-            parent().ready()
-            log.info("All workers are ready", partitions=list(supervisor.keeper.states))
-    housekeeper.stop()
-    growth.stop()
-    supervisor.close()
+        manager_link().beat()
+        if supervisor.ready and not reported_ready:
+            reported_ready = True
+            manager_link().ready()
+            logger.info("All workers are ready", partitions=list(supervisor.manager.states))
+    retention.stop()
+    topology.leave()
+    supervisor.close(lambda: topology.other_hosts)
+    topology.stop()
     status.shutdown()
     return 0
 
 
 def _partitions(database_url: str) -> int:
     try:
-        with psycopg.connect(database_url, connect_timeout=5) as database:
+        with psycopg.connect(database_url, **connection_options("workers")) as database:
+            require_session(database, database_url)
             partitions = count_partitions(database)
     except psycopg.Error as error:
         raise settings.SettingsError(
@@ -119,7 +106,7 @@ def _partitions(database_url: str) -> int:
         ) from None
     if partitions is None:
         raise settings.SettingsError(
-            "The number of partitions is not settled yet; `python -m events` does it."
+            "The number of partitions is not set yet. Run `python -m events`, which sets it."
         )
     return partitions
 

@@ -1,5 +1,6 @@
 -- Times are milliseconds since 1970 as Kafka's append times are, so that nothing is rounded;
--- columns that hold them end in _ms. The views of 0003 show them as timestamps.
+-- columns that hold them end in _ms. The views of 0003 show them as timestamps. These are the
+-- tables of the beginning: sql/schema.sql has those of today, and 0009 the meaning of each column.
 
 CREATE TABLE accounts (
     username      text PRIMARY KEY,
@@ -14,8 +15,8 @@ CREATE TABLE topology (
     partitions int NOT NULL CHECK (partitions > 0)
 );
 
--- One row for each account with something against it; none means a clean account.
--- Only apply_batch() writes it.
+-- One row for each account with something against it; none means a clean account. Only
+-- apply_batch() writes it; retention removes what counts no more.
 CREATE TABLE lock_states (
     username         text PRIMARY KEY,
     failures_ms      bigint[] NOT NULL,  -- the wrong ones that still count, oldest first
@@ -55,10 +56,10 @@ CREATE TABLE audit (
     generation      int NOT NULL,
     log_offset      bigint NOT NULL,
     id              bytea NOT NULL,
-    kind            text NOT NULL,       -- attempt, registered, unblock, policy
-    username        text NOT NULL,       -- empty for policy
+    kind            text NOT NULL,       -- attempt, registered, unblock, policy, layout
+    username        text NOT NULL,       -- empty for policy and layout
     right_password  boolean,             -- of an attempt
-    decision        smallint NOT NULL,   -- 0 accepted, 1 rejected, 2 blocked
+    decision        smallint NOT NULL,   -- 0 accepted, 1 rejected, 2 blocked, 3 moved, 4 repeated, 5 late
     until_ms        bigint NOT NULL,     -- end of the block after this decision; 0: none
     change          smallint NOT NULL,   -- 1 this blocked the account, -1 unblocked it, 0 neither
     policy_version  int NOT NULL,
@@ -70,7 +71,7 @@ CREATE INDEX audit_username ON audit (username, appended_ms);
 
 CREATE TABLE audit_default PARTITION OF audit DEFAULT;
 
--- Records that could not be read; the partition went on without them.
+-- Records that could not be decided; the partition went on without them.
 CREATE TABLE quarantine (
     partition   int NOT NULL,
     generation  int NOT NULL,

@@ -1,6 +1,6 @@
 -- depends: 0003.views
 
--- Records that kill the process that decides them (the rule is in workers/alone.py).
+-- Records that kill the process that decides them (the rule is in workers/partition/poison_records.py).
 ALTER TABLE partition_progress
     ADD COLUMN left_well boolean NOT NULL DEFAULT true,   -- the owner has finished orderly
     ADD COLUMN suspect   boolean NOT NULL DEFAULT false,  -- the one before the owner had not

@@ -1,6 +1,6 @@
 -- depends: 0004.quarantine_and_retention
 
--- How the partitions become more (the rule is in workers/layout.py). A layout is a number of
+-- How the partitions become more (the rule is in workers/partition/repartitioning.py). A layout is a number of
 -- partitions: the one that a record's sender divided by.
 ALTER TABLE topology
     ADD COLUMN wanted int NOT NULL DEFAULT 0;   -- more than `partitions`: they are to become so many

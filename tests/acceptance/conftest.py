@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Protocol
 
 import psycopg
 import pytest
-from psycopg.sql import SQL, Identifier
 
 from local.servers import Servers
-from sql.migrate import migrate
-from sql.topology import settle_partitions
+from tests.acceptance.make_up import Up
 from tests.acceptance.system import CHEAPEST, RunningSystem
 from tests.kafka import new_topics
-from tests.postgres import drop_database
+from tests.postgres import create_database, drop_database
 
 
 class StartSystem(Protocol):
-    """Starts a system with these settings; one that is shared is handed out while it runs."""
+    """Starts a system with these settings; a shared one is handed out again while it runs."""
 
     def __call__(
         self, env: Mapping[str, str], *, shared: bool = False, workers: str = "workers"
@@ -28,29 +27,26 @@ class StartSystem(Protocol):
 
 @pytest.fixture(scope="session")
 def start_system(
-    servers: Servers, tmp_path_factory: pytest.TempPathFactory
+    servers: Servers, migrated: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[StartSystem]:
     """Starts a system with these settings on topics and a database of its own, one at a time."""
     running: list[RunningSystem] = []
     databases: list[str] = []
-    is_shared = False
+    shared_env: Mapping[str, str] | None = None
 
     def start(
         env: Mapping[str, str], *, shared: bool = False, workers: str = "workers"
     ) -> RunningSystem:
-        nonlocal is_shared
-        if running and shared and is_shared:
+        nonlocal shared_env
+        if running and shared and shared_env == env:
             return running[0]
-        is_shared = shared
+        shared_env = env if shared else None
         while running:
             running.pop().stop()
         name = f"system_{secrets.token_hex(6)}"
         with psycopg.connect(servers.database_url, autocommit=True) as connection:
-            connection.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
+            create_database(connection, name, migrated)
         databases.append(name)
-        migrate(servers.url(name))
-        with psycopg.connect(servers.url(name)) as connection:
-            settle_partitions(connection, 4)
         new_topics(servers.kafka_bootstrap_servers, 4)
         system = RunningSystem(
             servers.kafka_bootstrap_servers,
@@ -75,3 +71,11 @@ def start_system(
 def system(start_system: StartSystem) -> RunningSystem:
     """A system with the default policy and the cheapest hash, for several modules in a row."""
     return start_system(CHEAPEST, shared=True)
+
+
+@pytest.fixture
+def up(tmp_path: Path, cache_dir: Path) -> Iterator[Up]:
+    """A system that is not started yet."""
+    system = Up(tmp_path / "data", cache_dir)
+    yield system
+    system.close()

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 DEADLY = "poison"
-"""Whoever decides a record of this user dies."""
+"""A worker that decides a record of this user dies."""
 
 WEDGING = "wedge"
-"""Whoever reads the first record of this user reads nothing ever after, and lives on."""
+"""A worker that reads the first record of this user reads nothing ever after, and lives on."""
 
 WEDGED = "TEST_WEDGED_FILE"
 """The variable with the name of the file that says that this has happened."""
@@ -23,19 +23,20 @@ WEDGED = "TEST_WEDGED_FILE"
 
 def supervisor() -> int:
     """The supervisor, whose workers are those of :func:`worker`."""
-    from workers import spares
     from workers.__main__ import main
+    from workers.partition import launch
 
-    spares.COMMAND = (sys.executable, "-m", "tests.acceptance.doubles")
+    launch.COMMAND = (sys.executable, "-m", "tests.acceptance.doubles")
     return main()
 
 
 def worker(arguments: Sequence[str]) -> int:
     """A worker whom records can harm."""
-    from workers import batch, partition
-    from workers.log import Log
+    from workers.decision import batch
+    from workers.partition import __main__ as process
+    from workers.partition.attempt_reader import AttemptReader
 
-    real_decode, real_read = batch.decode_attempts, Log.read
+    real_decode, real_read = batch.decode_attempts, AttemptReader.read
     wedged = False
 
     def decode(value: bytes | None) -> object:
@@ -44,7 +45,7 @@ def worker(arguments: Sequence[str]) -> int:
             os._exit(11)
         return message
 
-    def read(self: Log, limit: int) -> list[batch.Record]:
+    def read(self: AttemptReader, limit: int) -> list[batch.Record]:
         nonlocal wedged
         records = real_read(self, limit)
         if any(WEDGING.encode() in (record.value or b"") for record in records):
@@ -54,8 +55,8 @@ def worker(arguments: Sequence[str]) -> int:
         return [] if wedged else records
 
     batch.decode_attempts = decode  # type: ignore[assignment]
-    Log.read = read  # type: ignore[method-assign]
-    return partition.main(*arguments)
+    AttemptReader.read = read  # type: ignore[method-assign]
+    return process.main(*arguments)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -17,13 +16,14 @@ from urllib.parse import parse_qs, urlsplit
 import psutil
 import psycopg
 
-from local import ports
+from local import tcp_ports
 from local.postgres import SOCKET
 from local.servers import Servers
 from sql.migrate import migrate
 from sql.topology import settle_partitions
 from tests.acceptance.proxy import Proxy
 from tests.acceptance.system import Client
+from tests.harness import small_disk
 from tests.kafka import new_topics
 
 SIZES = {"kafka": 96, "postgres": 160}  # MiB
@@ -37,16 +37,18 @@ class Server:
         self.name = name
         self.folder = folder
         self.folder.mkdir()
-        mount = ["mount", "-t", "tmpfs", "-o", f"size={SIZES[name]}m", "cerrojo-test", str(folder)]
-        done = subprocess.run(mount, capture_output=True, text=True, check=False)
-        self._why_no_disk = done.stderr.strip()
+        self._why_no_disk = small_disk.mount(folder, SIZES[name])
         self.servers = Servers(folder / "data", cache_dir)
-        self._port = ports.choose("127.0.0.1")  # the same one after every start
+        self._port = tcp_ports.choose("127.0.0.1")  # the same one after every start
 
     def start(self) -> None:
         """Return when it answers."""
-        other = "DATABASE_URL" if self.name == "kafka" else "KAFKA_BOOTSTRAP_SERVERS"
-        with environment({other: "elsewhere", "CERROJO_KAFKA_PORT": str(self._port)}):
+        elsewhere = (
+            {"DATABASE_URL": "postgresql://elsewhere/cerrojo"}
+            if self.name == "kafka"
+            else {"KAFKA_BOOTSTRAP_SERVERS": "elsewhere"}
+        )
+        with environment({**elsewhere, "CERROJO_KAFKA_PORT": str(self._port)}):
             self.servers.start()
 
     def kill(self) -> None:
@@ -59,11 +61,10 @@ class Server:
         """Stop it and give the disk back."""
         self.servers.stop()
         if not self._why_no_disk:
-            unmount = ["umount", "--lazy", str(self.folder)]
-            subprocess.run(unmount, check=True)
+            small_disk.unmount(self.folder)
 
     def signal(self, number: int) -> None:
-        """Send this to all processes of the server itself; its keeper is left alone."""
+        """Send this to all processes of the server itself; its manager is left alone."""
         for process in self._processes():
             with suppress(psutil.NoSuchProcess):
                 process.send_signal(number)
@@ -149,7 +150,7 @@ class Outage:
 
 
 class Guess(NamedTuple):
-    """What somebody was answered who guessed once at an account that nobody else tried."""
+    """The answer to one guess at an account that nobody else tried."""
 
     user: str
     status: int

@@ -13,20 +13,22 @@ from confluent_kafka.admin import AdminClient
 from psycopg.sql import SQL, Identifier
 
 from events.messages import Attempt, encode, new_id
+from loadtest import histories
 from local.servers import Servers
+from oracle.verify import AUDIT_LOG, verify
 from sql.migrate import migrate
-from tests.acceptance.evidence import gather
-from tests.acceptance.growth import Changes
-from tests.acceptance.oracle import differences
 from tests.chaos.database import Database
 from tests.chaos.load import Load
 from tests.chaos.run import run
+from tests.chaos.topology_changes import Changes
 from tests.chaos.world import PARTITIONS, World, keep_for_the_oracle
-from tests.integration.owner import REPLIES, Owners, put, records_from, work, wrong
+from tests.harness.evidence import gather
+from tests.harness.oracle import differences
+from tests.harness.owner import REPLIES, Owners, put, records_from, work, wrong
 from tests.kafka import new_topics
-from workers import batch
-from workers.batch import Batch, Record, decode, users_of
-from workers.worker import Worker
+from workers.decision import batch
+from workers.decision.batch import Batch, Record, decode, users_of
+from workers.partition.worker import Worker
 
 SEED = 5
 FAULTS = [
@@ -88,7 +90,7 @@ class Wrong:
         assert self.worker._publisher.wait(10)
 
     def differences(self) -> list[str]:
-        """What the oracle says."""
+        """The differences that the oracle finds."""
         return differences(gather(self.kafka, self.database_url, None, exact=True, patience=0))
 
 
@@ -197,21 +199,29 @@ def test_the_oracle_notices_real_workers_that_are_wrong(
 
 
 def test_hosts_partitions_and_policy_change_under_load(own_servers: Servers, tmp_path: Path):
-    """No attempt is lost or out of order, by the log; see the changes for what else is so."""
+    """No attempt is lost or out of order, by the log and by what clients saw.
+
+    See the changes for what else is so.
+    """
     new_topics(own_servers.kafka_bootstrap_servers, PARTITIONS)
     with psycopg.connect(own_servers.database_url, autocommit=True) as connection:
         connection.execute("CREATE DATABASE changes")
     url = own_servers.url("changes")
-    world = World(tmp_path, own_servers, url, {"CERROJO_DEADLINE_SECONDS": "10"})
+    deadline = 10.0
+    world = World(tmp_path, own_servers, url, {"CERROJO_DEADLINE_SECONDS": str(deadline)})
     try:
         world.start()
-        load = Load(world.login_url, world.operator_url, SEED)
+        load = Load(world.doors, SEED, deadline=deadline)
         changes = Changes(world, load)
         asyncio.run(_change_all(changes))
         evidence = gather(world.kafka, url, load.answers, exact=True)
+        audit = verify(url, world.opener(AUDIT_LOG))
     finally:
         world.stop()
     assert differences(evidence) == []
+    assert audit.differences == []
+    assert (audit.signed, audit.unsealed) == (True, 0)
+    assert list(histories.gaps(load.calls, world.eras)) == []
     assert {row.policy_version for row in evidence.audit if row.kind == "attempt"} == {1, 2}
 
 
@@ -229,7 +239,7 @@ async def _change_all(changes: Changes) -> None:
 def test_a_short_chaos_loses_nothing_and_counts_nothing_twice(own_servers: Servers, tmp_path: Path):
     """Each cheap fault once or twice under load; the log explains all that was kept and said.
 
-    The last of this module: what it kills takes some seconds to end.
+    The last of this module: the processes that it kills take some seconds to end.
     """
     new_topics(own_servers.kafka_bootstrap_servers, PARTITIONS)
     said: list[str] = []

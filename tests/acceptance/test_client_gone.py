@@ -13,7 +13,7 @@ import pytest
 from tests.acceptance.conftest import StartSystem
 from tests.acceptance.raw import connect, credentials, leave, request, send_and_leave
 from tests.acceptance.system import CHEAPEST, Client, RunningSystem, run
-from tests.acceptance.waiting import PAUSE, until
+from tests.harness.waiting import PAUSE_SECONDS, until
 
 RIGHT, WRONG = "the right password", "a wrong password"
 
@@ -35,7 +35,7 @@ def system(start_system: StartSystem) -> RunningSystem:
 
 
 def decisions(system: RunningSystem, user: str) -> list[tuple[bool, int]]:
-    """What was tried and decided, in the log's order: whether right, and the decision."""
+    """The attempts in the log's order: whether each was right, and its decision."""
     return system.query(
         "SELECT right_password, decision FROM audit"
         " WHERE username = %s AND kind = 'attempt' ORDER BY log_offset",
@@ -45,7 +45,7 @@ def decisions(system: RunningSystem, user: str) -> list[tuple[bool, int]]:
 
 @contextmanager
 def nobody_is_checked(system: RunningSystem) -> Iterator[None]:
-    """Whoever has a turn in here holds it until the end, for want of the account's hash."""
+    """A request that has a turn in here holds it until the end, for want of the account's hash."""
     with psycopg.connect(system.database_url) as connection:
         connection.execute("LOCK TABLE accounts IN ACCESS EXCLUSIVE MODE")
         yield
@@ -79,7 +79,7 @@ async def send_and_leave_until_decided(system: RunningSystem, user: str, passwor
         while time.monotonic() < due:
             if len(decisions(system, user)) > len(before):
                 return
-            await asyncio.sleep(PAUSE)
+            await asyncio.sleep(PAUSE_SECONDS)
     raise AssertionError("none of ten logins whose sender was gone was decided")
 
 
@@ -123,7 +123,7 @@ def test_a_guess_counts_though_its_sender_leaves_in_its_turn(system: RunningSyst
 
 @BOTH_WAYS
 def test_who_leaves_while_it_waits_is_dropped(system: RunningSystem, reset: bool):
-    """No hash is spent on it and nothing counts; who stays behind it is answered."""
+    """No hash is spent on it and nothing counts; a client that stays behind it is answered."""
     user = f"left-{reset}".lower()
 
     async def dropped() -> float:

@@ -14,10 +14,9 @@ from tests.acceptance.system import Answer, Client, RunningSystem, run, statuses
 
 RIGHT = "the right password"
 CLIENTS = 200
-PATIENCE = 60.0  # seconds
+PATIENCE_SECONDS = 60.0
 GROWTH = 48 * 2**20  # bytes
 LITTLE_ROOM = {
-    "CERROJO_CHECKS_IN_FLIGHT": "8",
     "CERROJO_CHECKS_PER_USER": "8",
     "CERROJO_WAITING": "40",
     "CERROJO_WAITING_PER_USER": "30",
@@ -41,10 +40,10 @@ def test_what_is_too_much_is_refused_and_the_rest_decided(system: RunningSystem)
 
     async def scenario(client: Client) -> None:
         async with Guessing(client, "too-many", CLIENTS) as guessing:
-            await guessing.until(lambda guess: guess.status == 503, CLIENTS, PATIENCE)
+            await guessing.until(lambda guess: guess.status == 503, CLIENTS, PATIENCE_SECONDS)
             before = memory(system)
-            await guessing.until(lambda guess: guess.status == 503, 5 * CLIENTS, PATIENCE)
-            await guessing.until(lambda guess: guess.status == 401, 20, PATIENCE)
+            await guessing.until(lambda guess: guess.status == 503, 5 * CLIENTS, PATIENCE_SECONDS)
+            await guessing.until(lambda guess: guess.status == 401, 20, PATIENCE_SECONDS)
             after = memory(system)
         assert {guess.status for guess in guessing.guesses} == {401, 503}
         assert after - before < GROWTH
@@ -57,12 +56,12 @@ def test_what_is_too_much_is_refused_and_the_rest_decided(system: RunningSystem)
 
 
 def log_into_another(client: Client) -> Awaitable[Answer]:
-    """What floods one account."""
+    """A login that floods one account."""
     return client.login("flooded", RIGHT)
 
 
 def register_the_same(client: Client) -> Awaitable[Answer]:
-    """What could keep one account's owner away: its name, which is taken."""
+    """A request that could keep one account's owner away: it has its name, which is taken."""
     return client.post("/register", {"user": "somebody", "pass": RIGHT})
 
 

@@ -1,4 +1,4 @@
-"""A password is nowhere afterwards."""
+"""A password is nowhere afterwards, nor is the pepper anywhere but in its file."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import base64
 import json
 import mmap
 import os
+import re
 import secrets
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -14,16 +15,18 @@ from urllib.request import urlopen
 import psycopg
 import pytest
 
+from events.signing_keys import parse
 from events.topics import ATTEMPTS, VERDICTS
 from local.servers import Servers
 from tests.acceptance.raw import credentials, exchange, request
-from tests.acceptance.system import Client, RunningSystem, run
+from tests.acceptance.system import PEPPER, SERVICE_TOKEN, Client, RunningSystem, run
+from tests.harness.operators import OPERATOR_TOKEN
 
 USER = "known-by-name"
 
 
 def base64_forms(secret: bytes) -> Iterator[bytes]:
-    """What is left of it in base64, whatever stands before and after it."""
+    """The part of it that base64 always shows, whatever stands before and after it."""
     for before in range(3):
         text = base64.b64encode(b"\0" * before + secret)
         first = -(-before * 8 // 6)
@@ -72,9 +75,9 @@ def contains(path: Path, wanted: Iterable[bytes]) -> bool:
         return any(data.find(form, start, end) >= 0 for start, end in spans for form in wanted)
 
 
-def found(folder: Path, secret: str) -> set[Path]:
-    """The files in this folder that have it in them, in any form."""
-    wanted = forms(secret)
+def found(folder: Path, secret: str, *more: bytes) -> set[Path]:
+    """The files in this folder that have it in them, in any form, or one of the others."""
+    wanted = {*forms(secret), *more}
     files = (path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder) for path in files if contains(path, wanted)}
 
@@ -107,6 +110,18 @@ def canary(system: RunningSystem) -> str:
         for status in [401] * 5 + [429] * 2:
             assert (await client.login(USER, wrong)).status == status
         assert (await client.login(USER, right)).status == 429
+        assert (await client.change(USER, wrong, right)).status == 429
+        other = {"user": f"{USER}3", "pass": right}
+        assert (await client.operator("POST", "/accounts", other)).status == 201
+        assert (await client.operator("POST", "/accounts", other)).status == 409
+        assert (await client.change(f"{USER}3", wrong, right)).status == 401
+        assert (await client.change(f"{USER}3", right, f"new {secret} one")).status == 200
+        path = f"/accounts/{USER}3/password"
+        assert (await client.operator("PUT", path, {"pass": right})).status == 200
+        assert (await client.operator("PUT", path, {"pass": right, "x": 1})).status == 400
+        assert (await client.change(f"{USER}3", right, f"{secret}\0")).status == 400
+        nobody = f"/accounts/{USER}4/password"
+        assert (await client.operator("PUT", nobody, {"pass": right})).status == 404
 
     run(system, well_formed)
     bad_bodies = (
@@ -130,12 +145,15 @@ def canary(system: RunningSystem) -> str:
             (request("POST", f"{path}/{secret}", body), 404),
         ):
             assert exchange(system.login_url, data).status == status
+    # A service's token is as secret; here it is one that has expired, or is for somewhere else.
+    data = request("POST", "/attempts", b"{}", headers={"Authorization": f"Bearer {secret}"})
+    assert exchange(system.login_url, data).status == 401
     unfinished = request("POST", "/login", body[:-1], headers={"Content-Length": "9999"})
     assert exchange(system.login_url, unfinished).status == 408
     return secret
 
 
-def test_no_password_is_in_any_file(system: RunningSystem, servers: Servers, canary: str):
+def test_no_secret_is_in_any_file(system: RunningSystem, servers: Servers, canary: str):
     """Not in Kafka's, not in Postgres', not in a log; the username, found there, shows the way."""
     with psycopg.connect(servers.database_url, autocommit=True) as connection:
         # A checkpoint, by one who may not ask for it: copying a database takes one.
@@ -151,6 +169,35 @@ def test_no_password_is_in_any_file(system: RunningSystem, servers: Servers, can
     assert found(servers.data_dir, canary) == set()
     assert system.logs()
     assert found(system.folder, canary) == set()
+    signing = [key.secret for key in parse((system.signing_keys / "workers.json").read_bytes())]
+    signing_bytes = [bytes.fromhex(secret) for secret in signing]
+    for folder in (servers.data_dir, system.folder):
+        assert found(folder, signing[0], *map(str.encode, signing), *signing_bytes) == set()
+    key = bytes.fromhex(PEPPER)
+    assert found(servers.data_dir, PEPPER, key) == set()
+    for folder in (servers.data_dir, system.folder):
+        assert found(folder, OPERATOR_TOKEN) == set()
+    assert found(system.folder, PEPPER, key) == {system.peppers_file.relative_to(system.folder)}
+
+
+def test_no_secret_is_in_a_title_or_an_environment(system: RunningSystem, canary: str):
+    """Every user of a machine may see the titles of its processes, and its tools keep them."""
+    processes = [Path(f"/proc/{pid}") for pid in system.pids("")]
+    assert len(processes) > 6
+    secrets = [*forms(canary), *forms(PEPPER), *forms(SERVICE_TOKEN), *forms(OPERATOR_TOKEN)]
+    for process in processes:
+        shown = b"".join((process / name).read_bytes() for name in ("cmdline", "environ"))
+        assert b"cerrojo: " in shown
+        assert not any(secret in shown for secret in secrets)
+
+
+@pytest.mark.parametrize("title", ["gateway login", "gateway operator", "gateway hash"])
+def test_what_sees_passwords_dumps_no_core(system: RunningSystem, title: str):
+    """A crash would write them to a disk, or send them to somebody who collects crashes."""
+    for pid in system.pids(title):
+        limits = Path(f"/proc/{pid}/limits").read_text()
+        assert re.search(r"^Max core file size +0 +0 ", limits, re.MULTILINE)
+    assert system.pids(title)
 
 
 def test_no_password_is_in_a_page_of_metrics(system: RunningSystem, canary: str):

@@ -9,18 +9,19 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from itertools import count
 
 import aiohttp
 import pytest
 
 from events.messages import encode
-from events.topics import partition_of
+from events.partitioner import partition_of
 from tests.acceptance.conftest import StartSystem
 from tests.acceptance.doubles import DEADLY, WEDGED, WEDGING
 from tests.acceptance.system import CHEAPEST, Client, RunningSystem, run
-from tests.acceptance.waiting import until
-from tests.integration.owner import put, wrong
+from tests.harness.owner import put, wrong
+from tests.harness.waiting import until
 
 PASSWORD = "a long enough password"
 KILLS = 8
@@ -45,7 +46,7 @@ def names(partition: int, prefix: str) -> Iterator[str]:
 
 
 def readiness(system: RunningSystem) -> tuple[int, str]:
-    """What the workers' /readyz says."""
+    """The answer of the workers' /readyz."""
     try:
         with urllib.request.urlopen(f"{system.workers_url}/readyz", timeout=10) as response:  # noqa: S310  # http
             return response.status, json.load(response)["parts"]["workers"]
@@ -54,7 +55,7 @@ def readiness(system: RunningSystem) -> tuple[int, str]:
 
 
 def test_a_record_that_kills_its_worker_is_quarantined(system: RunningSystem):
-    """After three deaths; whoever waits behind it is answered, and others notice nothing."""
+    """After three deaths; clients that wait behind it are answered, and others notice nothing."""
     partition = partition_of(DEADLY, 4)
     behind, other = next(names(partition, "behind")), next(names((partition + 1) % 4, "other"))
 
@@ -63,14 +64,14 @@ def test_a_record_that_kills_its_worker_is_quarantined(system: RunningSystem):
         await client.register(other, PASSWORD)
         dying = asyncio.ensure_future(client.login(DEADLY, PASSWORD))
         await until(
-            lambda: asyncio.to_thread(system.logs), lambda logs: "did not finish orderly" in logs
+            lambda: asyncio.to_thread(system.logs), lambda logs: "did not shut down cleanly" in logs
         )
-        assert (await client.login(other, PASSWORD)).status == 200
+        await until(lambda: client.login(other, PASSWORD), lambda answer: answer.status == 200)
         # Without an owner that lives there is a 503 at once; how soon there is one is no claim.
         await until(lambda: client.login(behind, PASSWORD), lambda answer: answer.status == 200)
         assert (await dying).status == 503
 
-    run(system, scenario)
+    run(system, scenario, patient=False)
     [(where, reason)] = system.query("SELECT partition, reason FROM quarantine")
     assert where == partition
     assert reason == "the process died 3 times while it decided this record alone"
@@ -100,7 +101,7 @@ def test_kills_under_load_quarantine_nothing(system: RunningSystem):
         enough.set()
         await asyncio.gather(*clients)
 
-    alone = "is decided one by one"
+    alone = "are decided one by one"
     suspected = system.logs().count(alone)
     run(system, scenario)
     assert system.logs().count(alone) > suspected
@@ -111,15 +112,16 @@ def test_a_worker_whose_consumer_is_wedged_is_replaced(system: RunningSystem):
     """It lives and beats, and reads nothing: its offset stands still before a record."""
     system.wait_for_all_ready()
     old = system.pids(f"worker partition {partition_of(WEDGING, 4)}")
+    before = system.metrics(system.workers_url)["cerrojo_stuck_total"]
 
     async def scenario(client: Client) -> None:
         # Within the first one's deadline, if the machine is not too busy for that.
         await until(lambda: client.login(WEDGING, PASSWORD), lambda answer: answer.status == 401)
 
-    run(system, scenario)
+    run(system, scenario, patient=False)
     assert system.pids(f"worker partition {partition_of(WEDGING, 4)}") != old
-    assert system.metrics(system.workers_url)["cerrojo_stuck_total"] == 1
-    assert "A worker lives and decides nothing" in system.logs()
+    assert system.metrics(system.workers_url)["cerrojo_stuck_total"] > before
+    assert "A worker is alive but decides nothing" in system.logs()
 
 
 def test_a_frozen_worker_is_replaced(system: RunningSystem):
@@ -149,12 +151,19 @@ def test_a_crash_loop_backs_off_is_seen_and_is_nobody_elses(system: RunningSyste
     system.wait_for_all_ready()
     own, other = next(names(3, "crash")), next(names(1, "calm"))
 
-    async def waiting() -> float | None:
-        return system.metrics(system.workers_url).get('cerrojo_lag{partition="3"}')
+    async def metric(name: str) -> float | None:
+        return system.metrics(system.workers_url).get(f'{name}{{partition="3"}}')
+
+    waiting = partial(metric, "cerrojo_lag")
 
     async def scenario(client: Client) -> None:
         await client.register(own, PASSWORD)
         await client.register(other, PASSWORD)
+        # The host goes by what the worker has said last.
+        [(decided,)] = system.query(
+            "SELECT next_offset FROM partition_progress WHERE partition = 3"
+        )
+        await until(partial(metric, "cerrojo_next_offset"), lambda offset: offset == decided)
         before = {n: system.pids(f"worker partition {n}") for n in (0, 1, 2)}
         policy = "UPDATE partition_progress SET policy = %s WHERE partition = 3 RETURNING partition"
         [(good,)] = system.query("SELECT policy::text FROM partition_progress WHERE partition = 3")
@@ -170,14 +179,14 @@ def test_a_crash_loop_backs_off_is_seen_and_is_nobody_elses(system: RunningSyste
             lambda: asyncio.to_thread(system.metrics, system.workers_url),
             lambda metrics: metrics['cerrojo_processes{state="other"}'] == 1,
         )
-        put(kafka, encode(wrong(own)), partition=3)
+        put(kafka, system.signed(encode(wrong(own)), 3, own), partition=3, key=own.encode())
         await until(waiting, lambda lag: lag == 1)
         await until(
             lambda: asyncio.to_thread(system.metrics, system.operator_url),
             lambda metrics: metrics["cerrojo_view_partitions_silent"] == 1,
         )
         for _ in range(10):
-            assert (await client.login(other, PASSWORD)).status == 200
+            await until(lambda: client.login(other, PASSWORD), lambda answer: answer.status == 200)
         assert {n: system.pids(f"worker partition {n}") for n in before} == before
         system.query(policy, good)
         await asyncio.to_thread(system.wait_for_all_ready)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,16 +17,24 @@ import psycopg
 
 from local.servers import Servers
 
-PATIENCE = 30.0  # seconds
-PAUSE = 0.002  # seconds between two looks
+PATIENCE_SECONDS = 30.0
+PAUSE_SECONDS = 0.002  # between two looks
 
 
 class Owner(NamedTuple):
-    """Who decides a partition, by the database."""
+    """The owner of a partition, by the database."""
 
     partition: int
     pid: int
     epoch: int
+
+
+class Saved(NamedTuple):
+    """The state of a database that can be put back."""
+
+    folder: Path
+    next_offsets: dict[int, int]
+    """Of each partition; or a little less."""
 
 
 class Database:
@@ -42,10 +54,9 @@ class Database:
         self._configure("")
         former = self.postmaster
         os.kill(former, signal.SIGINT)
-        until = time.monotonic() + PATIENCE
-        while not (self.answers() and self.postmaster != former):
-            assert time.monotonic() < until, "Postgres does not come back"
+        while self.postmaster in (former, 0):
             time.sleep(0.05)
+        self._wait_until_it_answers()
 
     @property
     def postmaster(self) -> int:
@@ -95,10 +106,52 @@ class Database:
                         owner = Owner(row[0], _pid(row[1]), row[2])
                         os.kill(owner.pid, signal.SIGKILL)
                         return owner
-                    time.sleep(PAUSE)
+                    time.sleep(PAUSE_SECONDS)
                 return None
             finally:
                 self._configure("")
+
+    def save(self) -> Saved:
+        """Stop the server in order, copy all that it has, and return when it is back."""
+        with psycopg.connect(self.url, connect_timeout=5) as connection:
+            rows = connection.execute("SELECT partition, next_offset FROM partition_progress")
+            offsets: dict[int, int] = dict(rows.fetchall())
+        folder = self._folder.with_suffix(".saved")
+        with self._away(signal.SIGINT):
+            shutil.rmtree(folder, ignore_errors=True)
+            _copy(self._folder, folder)
+        self._wait_until_it_answers()
+        return Saved(folder, offsets)
+
+    def restore(self, saved: Saved) -> None:
+        """Kill the server, put back what was saved, and return when it answers."""
+        with self._away(signal.SIGKILL):
+            shutil.rmtree(self._folder)
+            _copy(saved.folder, self._folder)
+        self._wait_until_it_answers()
+
+    def _wait_until_it_answers(self) -> None:
+        until = time.monotonic() + PATIENCE_SECONDS
+        while not self.answers():
+            assert time.monotonic() < until, "Postgres does not come back"
+            time.sleep(0.05)
+
+    @contextmanager
+    def _away(self, number: signal.Signals) -> Iterator[None]:
+        """While the server is ended and nobody starts it again."""
+        holder, processes = self._servers.pids["postgres"], self.processes()
+        os.kill(holder, signal.SIGSTOP)  # else it would start it again at once
+        try:
+            for pid in processes if number == signal.SIGKILL else processes[:1]:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, number)
+            until = time.monotonic() + PATIENCE_SECONDS
+            while any(map(_lives, processes)):
+                assert time.monotonic() < until, "Postgres does not end"
+                time.sleep(0.01)
+            yield
+        finally:
+            os.kill(holder, signal.SIGCONT)
 
     def processes(self) -> list[int]:
         """All of the server's."""
@@ -111,6 +164,17 @@ class Database:
         file.chmod(0o644)
         if (pid := self.postmaster) != 0:
             os.kill(pid, signal.SIGHUP)
+
+
+def _copy(folder: Path, to: Path) -> None:
+    subprocess.run(["cp", "-a", str(folder), str(to)], check=True)  # noqa: S607  # with its owners
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _pid(owner: str) -> int:

@@ -1,7 +1,7 @@
 """The faults. Each is brought about, ended where it does not end by itself, and measured.
 
-What a fault has to choose it chooses by the randomness that it is given, which the seed
-determines. Times are milliseconds since 1970.
+A fault makes its choices by the randomness that it is given, which the seed determines. Times are
+milliseconds since 1970.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ import psutil
 
 from tests.chaos.database import Owner
 from tests.chaos.load import Load
-from tests.chaos.world import GATEWAY, HOSTS, PARTITIONS, World
+from tests.chaos.world import HOSTS, PARTITIONS, World
 
 ALL = range(PARTITIONS)
-PATIENCE = 40.0  # seconds
-CATCH_UP = 120.0  # seconds; a broker starts, reads its logs, and then what it has missed
-LOOK = 0.01  # seconds between two looks
+PATIENCE_SECONDS = 40.0
+CATCH_UP_SECONDS = 120.0  # a broker starts, reads its logs, and then what it has missed
+LOOK_SECONDS = 0.01  # between two looks
 
 
 @dataclass
 class Outcome:
-    """What a fault came to."""
+    """The outcome of a fault."""
 
     kind: str
     started_ms: float
@@ -39,7 +39,7 @@ class Outcome:
     returned_ms: float | None = None
     """When what had been away was there again."""
     trouble: str | None = None
-    """What should have happened and did not."""
+    """The expectation that was not met."""
 
 
 class Faults:
@@ -97,6 +97,18 @@ class Faults:
         pid = luck.choice(await asyncio.to_thread(self._world.login_processes))
         return await self._frozen(
             "gateway process frozen", [pid], [luck.choice(ALL)], luck.uniform(0.5, 8.0)
+        )
+
+    async def hash_killed(self, luck: random.Random) -> Outcome:
+        """`kill -9` of a process that checks passwords."""
+        pid = luck.choice(await asyncio.to_thread(self._world.hash_processes))
+        return await self._killed("hash process killed", [pid], [luck.choice(ALL)])
+
+    async def hash_frozen(self, luck: random.Random) -> Outcome:
+        """A process that checks passwords stands still, for less or more than it is waited for."""
+        pid = luck.choice(await asyncio.to_thread(self._world.hash_processes))
+        return await self._frozen(
+            "hash process frozen", [pid], [luck.choice(ALL)], luck.uniform(0.5, 8.0)
         )
 
     async def supervisor_killed(self, luck: random.Random) -> Outcome:
@@ -244,12 +256,12 @@ class Faults:
 
     async def _all_in_sync(self, outcome: Outcome) -> None:
         """All brokers have all that was acknowledged, so that the next one may die."""
-        if not await asyncio.to_thread(until, self._world.in_sync, CATCH_UP):
+        if not await asyncio.to_thread(until, self._world.in_sync, CATCH_UP_SECONDS):
             outcome.trouble = "the broker did not get in sync again"
         await self._all_ready()
 
     async def _all_ready(self) -> None:
-        await asyncio.to_thread(self._world.wait_until_ready, *HOSTS, GATEWAY)
+        await asyncio.to_thread(self._world.wait_until_ready, *self._world.parts)
 
 
 def now() -> float:
@@ -257,13 +269,13 @@ def now() -> float:
     return time.time() * 1000
 
 
-def until(so: Callable[[], bool], seconds: float = PATIENCE) -> bool:
+def until(so: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> bool:
     """Wait, in a thread, until something is so; False if it is not so in time."""
     due = time.monotonic() + seconds
     while not so():
         if time.monotonic() > due:
             return False
-        time.sleep(LOOK)
+        time.sleep(LOOK_SECONDS)
     return True
 
 
@@ -293,6 +305,8 @@ KINDS: dict[str, Kind] = {
     "worker-replaced": Kind(Faults.worker_replaced, 4),
     "gateway": Kind(Faults.gateway_killed, 20),
     "gateway-frozen": Kind(Faults.gateway_frozen, 8),
+    "hash": Kind(Faults.hash_killed, 10),
+    "hash-frozen": Kind(Faults.hash_frozen, 4),
     "supervisor": Kind(Faults.supervisor_killed, 6),
     "host": Kind(Faults.host_killed, 6),
     "host-frozen": Kind(Faults.host_frozen, 6),

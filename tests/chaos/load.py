@@ -5,14 +5,20 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import defaultdict
 from collections.abc import Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager
+from itertools import count
+from math import inf
 from typing import Any
 
 import aiohttp
 
-from events.topics import partition_of
-from tests.acceptance.evidence import Answered
-from tests.chaos.world import PARTITIONS
+from events.partitioner import partition_of
+from loadtest.histories import Call
+from tests.chaos.world import MOST_PARTITIONS, PARTITIONS, Door
+from tests.harness.evidence import Answered
+from tests.harness.operators import OPERATOR
 
 RIGHT, WRONG = "the right password", "a wrong password"
 ACCOUNTS, GUESSED, STRANGERS = 96, 12, 32  # of the accounts so many are guessed at
@@ -20,42 +26,79 @@ PROBES = 8  # accounts of each partition
 CLIENTS = 6
 PAUSE = 0.1  # seconds, on average
 TIMEOUT = 12.0  # seconds
-PROBE_PAUSE, PROBE_LATER = 0.02, 0.1  # seconds; what takes longer is not helped by haste
+CONNECT_TIMEOUT = 2.0  # seconds
+REGISTER_PAUSE = 1.0  # seconds
+PROBE_PAUSE, PROBE_LATER = 0.02, 0.1  # seconds; haste does not help a longer request
 HASTE = 2.0  # seconds
 PROBES_AT_ONCE = 8
 GIVE_UP = 60.0  # seconds
+LIST_PAUSE = 1.0  # seconds
+LARGEST_LIST = 100_000
+
+DEADLINE = 5.0
+"""Seconds in which a gateway answers, unless the world's settings say another time."""
+
+CLOCKS_MS = 500.0
+"""By so much may a last moment be wrong: it is the brokers' time, as gateways know it."""
+
+UNREAD_MS = 45_000.0
+"""So long a request whose client has left may wait until its gateway reads it.
+
+A frozen or cut off gateway has it in its socket, and TCP repeats it some time after a cut.
+"""
 
 
 class Load:
     """Everything that clients do, inside the event loop."""
 
-    def __init__(self, login_url: str, operator_url: str, seed: int) -> None:
+    def __init__(
+        self,
+        doors: Sequence[Door],
+        seed: int,
+        registers: bool = False,
+        deadline: float = DEADLINE,
+    ) -> None:
+        """Everybody asks any of the gateways. With `registers` new accounts come all the time."""
         self.answers: list[Answered] = []
-        self._login_url = f"{login_url}/login"
-        self._register_url = f"{login_url}/register"
-        self._operator_url = operator_url
+        self.calls: defaultdict[str, list[Call]] = defaultdict(list)
+        """Everything that clients and operators asked about an account, and what they got."""
+        self.registering = asyncio.Lock()
+        """Held while a registration is not answered for good."""
+        self.doors = doors
+        self.partitions = PARTITIONS
+        """How many partitions are used, for probes; a resize makes them more."""
+        self._registers = registers
+        self._deadline_ms = deadline * 1000
         self._luck = random.Random(seed)
         self._accounts = [f"account{n}" for n in range(ACCOUNTS)]
         self._strangers = [f"stranger{n}" for n in range(STRANGERS)]
-        self._probes = [_names_in(partition) for partition in range(PARTITIONS)]
+        self._probes = {
+            (partition, used): _names_in(partition, used)
+            for used in range(PARTITIONS, MOST_PARTITIONS + 1)
+            for partition in range(used)
+        }
         self._blocked: set[str] = set()
         self._enough = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Make the accounts and begin."""
-        timeout = aiohttp.ClientTimeout(total=TIMEOUT)
+        timeout = aiohttp.ClientTimeout(total=TIMEOUT, sock_connect=CONNECT_TIMEOUT)
         self._session = aiohttp.ClientSession(timeout=timeout)
         self._fresh = aiohttp.ClientSession(
             timeout=timeout, connector=aiohttp.TCPConnector(force_close=True, limit=0)
         )
-        for user in (*self._accounts, *(name for names in self._probes for name in names)):
-            body = {"user": user, "pass": RIGHT}
-            async with self._session.post(self._register_url, json=body) as response:
-                assert response.status == 201, f"{user} could not be made: {response.status}"
+        for user in (*self._accounts, *sorted(set().union(*self._probes.values()))):
+            while (status := await self._register(user)) == 503:
+                pass  # a machine on which all starts at once stands still at times
+            assert status in (201, 409), f"{user} could not be made: {status}"
         for _ in range(CLIENTS):
             self._spawn(self._client())
         self._spawn(self._operator())
+        self._spawn(self._onlooker())
+        self._spawn(self._reader())
+        if self._registers:
+            self._spawn(self._registrar())
 
     async def stop(self) -> None:
         """Wait for the last answers."""
@@ -65,17 +108,27 @@ class Load:
         await self._session.close()
         await self._fresh.close()
 
-    async def probe(self, partitions: Sequence[int], since_ms: float) -> float | None:
-        """When the last of these partitions answered again, in ms; None if one did not."""
-        found = await asyncio.gather(*(self._probe(p) for p in partitions))
+    async def probe(
+        self, partitions: Sequence[int], since_ms: float, door: Door | None = None
+    ) -> float | None:
+        """When the last of these partitions answered again, in ms; None if one did not.
+
+        Through this gateway, or the first one.
+        """
+        door = door or self.doors[0]
+        found = await asyncio.gather(*(self._probe(p, door) for p in partitions))
         times = [at for at in found if at is not None]
         return max([since_ms, *times]) if len(times) == len(found) else None
+
+    def probe_names(self, partition: int) -> Sequence[str]:
+        """The accounts that probe a partition, as long as no more partitions are used."""
+        return self._probes[partition, self.partitions]
 
     def slowest_since(self, ms: float) -> float:
         """The longest that a login since then has taken, in ms."""
         return max((a.ended_ms - a.started_ms for a in self.answers if a.ended_ms > ms), default=0)
 
-    async def _probe(self, partition: int) -> float | None:
+    async def _probe(self, partition: int, door: Door) -> float | None:
         """Log in again and again, on a connection of its own each time, until one is answered."""
         began = time.monotonic()
         until = began + GIVE_UP
@@ -83,14 +136,13 @@ class Load:
         flying: set[asyncio.Task[None]] = set()
 
         async def login(user: str) -> None:
-            answer = await self._login(self._fresh, user, RIGHT)
+            answer = await self._login(self._fresh, user, RIGHT, door)
             if answer.status == 200 and not answered.done():
                 answered.set_result(answer.ended_ms)
 
-        number = 0
+        names, number = self.probe_names(partition), 0
         while not answered.done() and time.monotonic() < until:
             if len(flying) < PROBES_AT_ONCE:
-                names = self._probes[partition]
                 task = self._spawn(login(names[number % len(names)]))
                 number += 1
                 flying.add(task)
@@ -123,24 +175,99 @@ class Load:
                 continue
             user = self._luck.choice(sorted(self._blocked))
             self._blocked.discard(user)
-            try:
-                async with self._session.delete(f"{self._operator_url}/blocked/{user}"):
-                    pass
-            except (aiohttp.ClientError, TimeoutError):
+            if await self._ask_operator("unblock", "DELETE", user) == 0:
                 self._blocked.add(user)
 
-    async def _login(self, session: aiohttp.ClientSession, user: str, password: str) -> Answered:
-        started = time.time() * 1000
-        try:
-            body = {"user": user, "pass": password}
-            async with session.post(self._login_url, json=body) as response:
-                await response.read()
-                status = response.status
-        except (aiohttp.ClientError, TimeoutError):
-            status = 0
-        answer = Answered(user, password == RIGHT, status, started, time.time() * 1000)
+    async def _onlooker(self) -> None:
+        """Look whether accounts that are guessed at are listed as blocked."""
+        while not self._enough.is_set():
+            await self._pause(0.1)
+            await self._ask_operator("look", "GET", self._luck.choice(self._accounts[:GUESSED]))
+
+    async def _reader(self) -> None:
+        """Look who is on the list of the blocked accounts, and who is not."""
+        while not self._enough.is_set():
+            await self._pause(LIST_PAUSE)
+            url = f"{self._luck.choice(self.doors).operator_url}/blocked?limit={LARGEST_LIST}"
+            watched = (*self._accounts[:GUESSED], *self._strangers)
+            begin = time.time() * 1000
+            try:
+                async with self._session.get(url) as response:
+                    answer = await response.json()
+                    if response.status != 200:
+                        continue
+            except (aiohttp.ClientError, TimeoutError):
+                continue
+            listed = set(answer["users-blocked"])
+            for user in watched:
+                status = 200 if user in listed else 404
+                self.calls[user].append(Call("list", status, begin, time.time() * 1000))
+
+    async def _registrar(self) -> None:
+        """Make accounts, each as often as it takes, at names that may be guessed at already."""
+        for number in count():
+            await self._pause(REGISTER_PAUSE)
+            user = f"late{number}"
+            async with self.registering:
+                if self._enough.is_set():
+                    return
+                self._strangers.append(user)
+                await self._pause(REGISTER_PAUSE)
+                while await self._register(user) not in (201, 409):
+                    await self._pause(0.2)
+            self._strangers.remove(user)
+            self._accounts.append(user)
+
+    async def _register(self, user: str) -> int:
+        url, body = f"{self._luck.choice(self.doors).login_url}/register", credentials(user, RIGHT)
+        return await self._call("register", user, self._session.post(url, json=body))
+
+    async def _ask_operator(self, kind: str, method: str, user: str) -> int:
+        url = f"{self._luck.choice(self.doors).operator_url}/blocked/{user}"
+        return await self._call(kind, user, self._session.request(method, url, headers=OPERATOR))
+
+    async def _login(
+        self, session: aiohttp.ClientSession, user: str, password: str, door: Door | None = None
+    ) -> Answered:
+        url = f"{(door or self._luck.choice(self.doors)).login_url}/login"
+        started, right = time.time() * 1000, password == RIGHT
+        asked = session.post(url, json=credentials(user, password))
+        status = await self._call("right" if right else "wrong", user, asked)
+        answer = Answered(user, right, status, started, time.time() * 1000)
         self.answers.append(answer)
         return answer
+
+    async def _call(
+        self, kind: str, user: str, asked: AbstractAsyncContextManager[aiohttp.ClientResponse]
+    ) -> int:
+        """The status of the answer, which is noted; 0 where there was none."""
+        started = time.time() * 1000
+        try:
+            async with asked as response:
+                await response.read()
+                status = response.status
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
+            return 0  # nobody was asked
+        except (aiohttp.ClientError, TimeoutError):
+            status = 0
+        ended = time.time() * 1000
+        self.calls[user].append(
+            Call(kind, status, started, ended, self._last(kind, status, started, ended))
+        )
+        return status
+
+    def _last(self, kind: str, status: int, started: float, ended: float) -> float:
+        """The last moment at which a call may come into the log; only wrong guesses have none.
+
+        A call that clears an account gets 503 no sooner than that; a right password may.
+        """
+        if kind == "wrong":
+            return inf
+        if status == 0:
+            return ended + UNREAD_MS + self._deadline_ms + CLOCKS_MS
+        if kind == "right":
+            return ended + self._deadline_ms + CLOCKS_MS
+        return max(ended, started + self._deadline_ms) + CLOCKS_MS
 
     async def _pause(self, seconds: float) -> None:
         try:
@@ -156,12 +283,17 @@ class Load:
         return task
 
 
-def _names_in(partition: int) -> list[str]:
+def credentials(user: str, password: str) -> dict[str, str]:
+    """The body that a client sends."""
+    return {"user": user, "pass": password}
+
+
+def _names_in(partition: int, partitions: int) -> list[str]:
     names: list[str] = []
     number = 0
     while len(names) < PROBES:
         name = f"probe{number}"
-        if partition_of(name, PARTITIONS) == partition:
+        if partition_of(name, partitions) == partition:
             names.append(name)
         number += 1
     return names

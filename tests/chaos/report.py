@@ -1,4 +1,4 @@
-"""What a run came to: a table for people and JSON for machines."""
+"""The outcome of a run: a table for people and JSON for machines."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from tests.acceptance import oracle_answers
-from tests.acceptance.evidence import Answered, Evidence
-from tests.acceptance.oracle_replay import replay
 from tests.chaos.faults import Outcome
 from tests.chaos.run import Run
+from tests.harness import oracle_answers
+from tests.harness.evidence import Answered, Evidence
+from tests.harness.oracle_replay import replay
 
 LEAD_MS = 20.0
 """An attempt that came this shortly before a fault may have lost its answer by it."""
@@ -39,7 +39,7 @@ class Row:
 def rows(outcomes: list[Outcome], evidence: Evidence) -> dict[str, Row]:
     """The table's rows, in the order of the kinds' names."""
     answers = evidence.answers or []
-    decided = [d for one in replay(evidence.attempts).values() for d in one.decided]
+    decided = [d for one in replay(evidence.attempts).partitions.values() for d in one.decided]
     untold = [row.record.ms for row in oracle_answers.untold(answers, decided)]
     table = {kind: Row() for kind in sorted({outcome.kind for outcome in outcomes})}
     starts = [outcome.started_ms - LEAD_MS for outcome in outcomes] + [float("inf")]

@@ -3,34 +3,46 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from math import inf
 from pathlib import Path
 from typing import NamedTuple
 
+from loadtest import histories
+from loadtest.histories import Call
 from local.servers import Servers
-from tests.acceptance.evidence import Evidence, gather
-from tests.acceptance.oracle import differences
+from oracle.verify import AUDIT_LOG, verify
 from tests.chaos.faults import KINDS, Faults, Outcome
-from tests.chaos.growth import Growth, measure
 from tests.chaos.load import Load
+from tests.chaos.network.faults import NETWORK_KINDS, NetworkFaults
+from tests.chaos.network.servers import NetworkServers
+from tests.chaos.network.world import NODES, NetworkWorld
 from tests.chaos.plan import luck_of
+from tests.chaos.resource_growth import Growth, measure
 from tests.chaos.world import World
+from tests.harness.evidence import Evidence, gather
+from tests.harness.namespaces import Namespaces
+from tests.harness.oracle import differences
 
-PAUSE = 3.0
+PAUSE_SECONDS = 3.0
 """Seconds between the answers' return and the next fault, at most."""
 
-WARM = 30.0
+WARM_SECONDS = 30.0
 """Seconds of load before what must not grow is measured first."""
+
+
+ALL_KINDS = KINDS | NETWORK_KINDS
 
 
 @dataclass
 class Run:
-    """What a run came to."""
+    """The outcome of a run."""
 
     outcomes: list[Outcome]
     evidence: Evidence
@@ -44,26 +56,60 @@ def run(
     seed: int,
     kinds: Sequence[str],
     tell: Callable[[str], None],
-    pause: float = PAUSE,
-    warm: float = WARM,
+    pause: float = PAUSE_SECONDS,
+    warm: float = WARM_SECONDS,
     minutes: float | None = None,
 ) -> Run:
     """Bring these faults about, in this order, into a system on these empty servers.
 
     With `minutes`, only those for which there is time.
     """
-    world = World(folder, servers)
-    tell(f"Seed {seed}; logs are in {folder}")
+    return run_in(World(folder, servers), Faults, seed, kinds, tell, pause, warm, minutes)
+
+
+def run_in(
+    world: World,
+    faults: type[Faults],
+    seed: int,
+    kinds: Sequence[str],
+    tell: Callable[[str], None],
+    pause: float = PAUSE_SECONDS,
+    warm: float = WARM_SECONDS,
+    minutes: float | None = None,
+    registers: bool = False,
+    end: float = inf,
+) -> Run:
+    """The same in a world that was not started yet; with `registers` accounts come meanwhile.
+
+    No fault but the first begins after `end`, on the monotonic clock.
+    """
+    tell(f"Seed {seed}; logs are in {world.folder}")
     try:
         world.start()
-        load = Load(world.login_url, world.operator_url, seed)
-        script = _Script(world, load, seed, kinds, tell, pause, warm, minutes)
+        load = Load(world.doors, seed, registers)
+        script = _Script(
+            *(world, load, faults(world, load), seed, kinds, tell, pause, warm, minutes, end)
+        )
         outcomes, growth = asyncio.run(_under_load(script))
-        evidence = gather(world.kafka, world.database.url, load.answers, exact=True)
+        evidence = gather(
+            *(world.kafka, world.database.url, load.answers),
+            exact=True,
+            restored=world.restored,
+            clocks=world.clocks,
+            database_clocks=world.database_clocks,
+        )
+        tell("The audit is verified")
+        audit = verify(world.database.url, world.opener(AUDIT_LOG))
     finally:
         world.stop()
     tell("The oracle judges")
     found = differences(evidence)
+    found += [f"the audit: {difference}" for difference in audit.differences]
+    calls = {user: _without_older_looks(calls, world) for user, calls in load.calls.items()}
+    without_order = histories.gaps(calls, world.eras, world.clocks)
+    found += [f"{user}: {gap}" for user, gap in without_order]
+    if found:
+        _keep(world, load)
     for outcome in outcomes:
         if outcome.answered_ms is None:
             found.append(f"{outcome.kind}: logins were not answered again")
@@ -72,31 +118,54 @@ def run(
     return Run(outcomes, evidence, found, growth)
 
 
+def _without_older_looks(calls: Sequence[Call], world: World) -> list[Call]:
+    """A look reads the database, which after a restore has forgotten until it has read the log."""
+    return [
+        call
+        for call in calls
+        if call.kind not in histories.LOOKS
+        or not any(span.low <= call.end and call.begin <= span.high for span in world.older)
+    ]
+
+
+def _keep(world: World, load: Load) -> None:
+    """Keep the input of the checker of histories, for a look at what it found."""
+    notes = {
+        "eras": world.eras,
+        "clocks": world.clocks,
+        "restored": world.restored,
+        "older": world.older,
+        "calls": {user: [asdict(call) for call in calls] for user, calls in load.calls.items()},
+    }
+    (world.folder / "calls.json").write_text(json.dumps(notes))
+
+
 class _Script(NamedTuple):
     world: World
     load: Load
+    faults: Faults
     seed: int
     kinds: Sequence[str]
     tell: Callable[[str], None]
     pause: float
     warm: float
     minutes: float | None
+    end: float
 
 
 async def _under_load(script: _Script) -> tuple[list[Outcome], Growth]:
     outcomes: list[Outcome] = []
-    faults = Faults(script.world, script.load)
     await script.load.start()
     await asyncio.sleep(script.warm)
     start, first = time.monotonic(), await asyncio.to_thread(measure, script.world)
-    end = start + script.minutes * 60 if script.minutes else float("inf")
+    end = min(script.end, start + script.minutes * 60 if script.minutes else inf)
     for number, kind in enumerate(script.kinds, start=1):
         luck = luck_of(script.seed, number)
         await asyncio.sleep(luck.uniform(0.0, script.pause))
         began = time.monotonic()
-        if began > end:
+        if began > end and outcomes:
             break
-        outcome = await KINDS[kind].bring(faults, luck)
+        outcome = await ALL_KINDS[kind].bring(script.faults, luck)
         outcomes.append(outcome)
         seconds = time.monotonic() - began
         script.tell(f"{number:3}/{len(script.kinds)} {_sentence(outcome)} ({seconds:.1f} s)")
@@ -130,6 +199,24 @@ def in_own_servers(
     os.chmod(folder, 0o755)  # noqa: S103  # Postgres may run as a user of its own
     with Servers(folder / "data", cache, brokers) as servers:
         done = run(servers, folder, seed, kinds, tell, minutes=minutes)
+    if not done.differences and "CERROJO_CHAOS_KEEP" not in os.environ:
+        shutil.rmtree(folder)
+    return done
+
+
+def in_own_network(
+    cache: Path,
+    seed: int,
+    kinds: Sequence[str],
+    tell: Callable[[str], None],
+    minutes: float | None = None,
+) -> Run:
+    """The same with every server, gateway and host of workers in a network namespace of its own."""
+    folder = Path(tempfile.mkdtemp(prefix="cerrojo-chaos-"))
+    os.chmod(folder, 0o755)  # noqa: S103  # Postgres may run as a user of its own
+    with Namespaces(NODES) as network, NetworkServers(folder / "data", cache, network) as servers:
+        world = NetworkWorld(folder, servers)
+        done = run_in(world, NetworkFaults, seed, kinds, tell, minutes=minutes, registers=True)
     if not done.differences and "CERROJO_CHAOS_KEEP" not in os.environ:
         shutil.rmtree(folder)
     return done

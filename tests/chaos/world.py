@@ -1,4 +1,4 @@
-"""What chaos is brought into: Kafka, Postgres, a gateway, and two hosts of workers."""
+"""The system that chaos is brought into: Kafka, Postgres, a gateway, two hosts of workers."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Mapping
+from math import inf
 from pathlib import Path
 from types import MappingProxyType
+from typing import NamedTuple
 
 import psutil
 import psycopg
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -24,33 +26,54 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from events.topics import ATTEMPTS, BLOCKS, VERDICTS, create_topics, describe
-from local import ports
+from events.signatures import Opener
+from events.signing_keys import KeyFile, make
+from events.topics import ATTEMPTS, BLOCKS, SOURCES, TOPICS, VERDICTS, create_topics, describe
+from loadtest.histories import ClockApart, Era, Rules, Span
+from local import tcp_ports
 from local.servers import Servers
-from processes import Keeper, ProcessSpec
+from processes import ProcessManager, ProcessSpec
 from sql.migrate import migrate
 from sql.topology import settle_partitions
 from tests.chaos.database import Database
+from tests.harness.evidence import Restored
+from tests.harness.operators import add_operator
+from tests.kafka import reader
+from tests.paths import PROJECT
+from tests.postgres import by_role
 
-PROJECT = Path(__file__).parents[2]
-PARTITIONS = 4
+PARTITIONS, MOST_PARTITIONS = 4, 8
+"""Used at first, and after all resizes."""
 HOSTS = ("host A", "host B")
 GATEWAY = "gateway"
 READY_SECONDS = 90.0
+HERE = "127.0.0.1"
+
+RULES = Rules(threshold=5, window_ms=30_000, block_ms=2_000, block_max_ms=10_000, final_failures=20)
 
 SETTINGS = {
     "CERROJO_ARGON2_MEMORY_KIB": "8",
     "CERROJO_ARGON2_TIME_COST": "1",
     "CERROJO_GATEWAY_PROCESSES": "2",
-    "CERROJO_POLICY_WINDOW_SECONDS": "30",
-    "CERROJO_POLICY_BLOCK_SECONDS": "2",
-    "CERROJO_POLICY_BLOCK_MAX_SECONDS": "10",
-    "CERROJO_POLICY_FINAL_FAILURES": "20",
+    "CERROJO_POLICY_THRESHOLD": str(RULES.threshold),
+    "CERROJO_POLICY_WINDOW_SECONDS": str(RULES.window_ms / 1000),
+    "CERROJO_POLICY_BLOCK_SECONDS": str(RULES.block_ms / 1000),
+    "CERROJO_POLICY_BLOCK_MAX_SECONDS": str(RULES.block_max_ms / 1000),
+    "CERROJO_POLICY_FINAL_FAILURES": str(RULES.final_failures),
 }
+
+
+class Door(NamedTuple):
+    """The URLs of a gateway's ports."""
+
+    login_url: str
+    operator_url: str
 
 
 class World:
     """Everything that runs. A part that is killed is started again when :meth:`release` says so."""
+
+    gateways: tuple[str, ...] = (GATEWAY,)
 
     def __init__(
         self,
@@ -68,14 +91,40 @@ class World:
         self.database = Database(servers)
         self.database.url = database_url or self.database.url
         self.kafka = servers.kafka_bootstrap_servers
+        self.restored: list[Restored] = []
+        """When the database was put back."""
+        self.older: list[Span] = []
+        """When the database may have been older than what was answered, and looks at it, too."""
+        self.clocks: list[ClockApart] = []
+        """When a broker's clock was wrong."""
+        self.database_clocks: list[ClockApart] = []
+        self.eras = [Era(-inf, inf, RULES)]
+        """Which policies were in force."""
         self._env = env
-        self._ports = [ports.choose("127.0.0.1") for _ in range(2)]
-        self._workers_ports = {part: ports.choose("127.0.0.1") for part in (*HOSTS, GATEWAY)}
-        self.login_url = f"http://127.0.0.1:{self._ports[0]}"
-        self.operator_url = f"http://127.0.0.1:{self._ports[1]}"
-        self._keeper = Keeper()
+        self._signing_keys = folder / "signing-keys"
+        make(self._signing_keys)
+        self._login_ports = {part: tcp_ports.choose(HERE) for part in self.gateways}
+        self._ports = {part: tcp_ports.choose(HERE) for part in (*self.gateways, *HOSTS)}
+        self._manager = ProcessManager()
         self._to_do: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="world")
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The hosts of workers and the gateways that are always there."""
+        return (*HOSTS, *self.gateways)
+
+    @property
+    def doors(self) -> list[Door]:
+        """Where clients and operators ask, one for each gateway."""
+        return [
+            Door(*(f"http://{self.address(g)}:{p[g]}" for p in (self._login_ports, self._ports)))
+            for g in self.gateways
+        ]
+
+    def address(self, part: str) -> str:
+        """Where a part listens."""
+        return HERE
 
     def start(self) -> None:
         """Return when every part is ready. Call :meth:`stop` also where this fails."""
@@ -84,44 +133,49 @@ class World:
         migrate(self.database.url)
         with psycopg.connect(self.database.url) as connection:
             settle_partitions(connection, PARTITIONS)
+        add_operator(self.database.url)
         admin = self.admin()
         create_topics(admin, PARTITIONS, replication=len(self.servers.brokers))
         keep_for_the_oracle(admin)
-        self._add(self._spec(GATEWAY, GATEWAY))
-        for host in HOSTS:
-            self._add(self._spec(host, "workers"))
-        self.wait_until_ready(*HOSTS, GATEWAY)
+        for part in (*self.gateways, *HOSTS):
+            self._add(self._spec(part))
+        self.wait_until_ready(*self.parts)
 
     def stop(self) -> None:
         """Let all finish."""
-        self._do(self._keeper.stop)
+        self._do(self._manager.stop)
         self._thread.join()
-        self._keeper.close()
+        self._manager.close()
 
     def release(self, name: str) -> None:
         """Start a killed part again."""
-        self._do(lambda: self._keeper.release(name))
+        self._do(lambda: self._manager.release(name))
 
     def restart(self, name: str) -> None:
         """Let a part finish in order and start it again."""
-        self._do(lambda: self._keeper.restart(name))
+        self._do(lambda: self._manager.restart(name))
 
     def join(self, host: str) -> None:
         """Let one more host of workers come, and return when it has partitions."""
-        self._workers_ports[host] = ports.choose("127.0.0.1")
-        self._add(self._spec(host, "workers"))
+        self._ports[host] = tcp_ports.choose(HERE)
+        self._add(self._spec(host))
         self.wait_until_ready(host)
 
     def leave(self, host: str) -> None:
         """Let a host finish in order, and return when it is gone."""
-        self._do(lambda: self._keeper.remove(host))
+        self._do(lambda: self._manager.remove(host))
         self._wait_until(lambda: self.pid(host) is None, f"{host} does not end")
 
-    def workers(self, *words: str) -> subprocess.Popen[str]:
-        """Begin one of the commands of `python -m workers`; what it says comes in one."""
+    def cerrojo(self, *words: str) -> subprocess.Popen[str]:
+        """Begin one of the commands of `cerrojo`; all of its output comes in one."""
         return subprocess.Popen(
-            [sys.executable, "-m", "workers", *words],
-            env={**os.environ, **self._settings(GATEWAY)},
+            [sys.executable, "-m", "cerrojo", *words],
+            env={
+                **os.environ,
+                "CERROJO_TOPIC_PREFIX": "",
+                **self._settings(self.gateways[0]),
+                "DATABASE_URL": self._url_of_parts,  # the owner's
+            },
             cwd=PROJECT,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -130,7 +184,7 @@ class World:
 
     def pid(self, name: str) -> int | None:
         """A part's first process."""
-        state = self._keeper.states.get(name)
+        state = self._manager.states.get(name)
         return state.pid if state else None
 
     def family(self, name: str) -> list[int]:
@@ -146,7 +200,15 @@ class World:
 
     def login_processes(self) -> list[int]:
         """The gateway's, that answer logins."""
-        return [pid for pid in self.family(GATEWAY) if "gateway login" in _title(pid)]
+        return self._gateway_processes("gateway login")
+
+    def hash_processes(self) -> list[int]:
+        """The gateway's, that make and check hashes."""
+        return self._gateway_processes("gateway hash")
+
+    def _gateway_processes(self, title: str) -> list[int]:
+        processes = [pid for gateway in self.gateways for pid in self.family(gateway)]
+        return [pid for pid in processes if title in _title(pid)]
 
     def server_process(self, name: str) -> int:
         """The process of the broker itself, which another one holds."""
@@ -169,8 +231,8 @@ class World:
 
     def read(self, name: str, page: str) -> str:
         """A page of the gateway's operator port or of a host's; ``OSError`` where it is not 200."""
-        port = self._ports[1] if name == GATEWAY else self._workers_ports[name]
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/{page}", timeout=5) as response:
+        url = f"http://{self.address(name)}:{self._ports[name]}/{page}"
+        with urllib.request.urlopen(url, timeout=5) as response:
             return str(response.read().decode())
 
     def wait_until_ready(self, *names: str) -> None:
@@ -178,7 +240,7 @@ class World:
         for name in names:
             self._wait_until(
                 lambda name=name: (  # type: ignore[misc]  # mypy wants no default here
-                    self.is_ready(name) and (name == GATEWAY or self.partitions_of(name))
+                    self.is_ready(name) and (name in self.gateways or self.partitions_of(name))
                 ),
                 f"{name} is not ready",
             )
@@ -191,41 +253,60 @@ class World:
 
     def kafka_answers(self) -> bool:
         """Whether the broker says now where a log ends."""
-        reader = Consumer({"bootstrap.servers": self.kafka, "group.id": "chaos", "log_level": 2})
+        consumer = reader(self.kafka)
         try:
             return (
-                reader.get_watermark_offsets(TopicPartition(ATTEMPTS, 0), timeout=0.5) is not None
+                consumer.get_watermark_offsets(TopicPartition(ATTEMPTS, 0), timeout=0.5) is not None
             )
         except KafkaException:
             return False
         finally:
-            reader.close()
+            consumer.close()
 
     def in_sync(self) -> bool:
         """Whether every broker has all that was acknowledged."""
         admin = self.admin()
         try:
-            topics = [describe(admin, topic) for topic in (ATTEMPTS, VERDICTS, BLOCKS)]
+            topics = [describe(admin, topic) for topic in TOPICS]
         except KafkaException:
             return False
         return all(len(p.isr) == len(p.replicas) for t in topics for p in t.partitions)
 
+    def opener(self, topic: str) -> Opener:
+        """Opens what the workers have signed."""
+        return Opener(KeyFile(self._signing_keys, "workers"), topic)
+
     def admin(self) -> AdminClient:
-        """What changes topics."""
+        """A client that changes topics."""
         return AdminClient({"bootstrap.servers": self.kafka, "log_level": 2})
+
+    @property
+    def _url_of_parts(self) -> str:
+        return self.database.url
 
     def _settings(self, name: str) -> dict[str, str]:
         return {
             **SETTINGS,
             **self._env,
             "KAFKA_BOOTSTRAP_SERVERS": self.kafka,
-            "DATABASE_URL": self.database.url,
-            "CERROJO_LOGIN_PORT": str(self._ports[0]),
-            "CERROJO_OPERATOR_PORT": str(self._ports[1]),
-            "CERROJO_WORKERS_PORT": str(self._workers_ports[name]),
+            **by_role("gateway" if name in self.gateways else "workers", self._url_of_parts),
+            "CERROJO_SIGNING_KEYS": str(self._signing_keys),
+            **self._listening(name),
         }
 
-    def _spec(self, name: str, module: str) -> ProcessSpec:
+    def _listening(self, name: str) -> dict[str, str]:
+        address, port = self.address(name), str(self._ports[name])
+        if name not in self.gateways:
+            return {"CERROJO_WORKERS_HOST": address, "CERROJO_WORKERS_PORT": port}
+        return {
+            "CERROJO_LOGIN_HOST": address,
+            "CERROJO_LOGIN_PORT": str(self._login_ports[name]),
+            "CERROJO_OPERATOR_HOST": address,
+            "CERROJO_OPERATOR_PORT": port,
+        }
+
+    def _spec(self, name: str) -> ProcessSpec:
+        module = "gateway" if name in self.gateways else "workers"
         return ProcessSpec(
             name=name,
             command=(sys.executable, "-m", module),
@@ -239,15 +320,15 @@ class World:
         )
 
     def _add(self, spec: ProcessSpec) -> None:
-        self._do(lambda: self._keeper.add(spec))
+        self._do(lambda: self._manager.add(spec))
 
     def _do(self, action: Callable[[], None]) -> None:
         self._to_do.put(action)
-        self._keeper.wake()
+        self._manager.wake()
 
     def _run(self) -> None:
-        while not self._keeper.stopped:
-            self._keeper.step(0.5)
+        while not self._manager.stopped:
+            self._manager.step(0.5)
             while not self._to_do.empty():
                 self._to_do.get()()
 
@@ -258,6 +339,7 @@ def keep_for_the_oracle(admin: AdminClient) -> None:
         ATTEMPTS: {"retention.ms": "-1"},
         VERDICTS: {"retention.ms": "-1", "message.timestamp.type": "LogAppendTime"},
         BLOCKS: {"retention.ms": "-1", "message.timestamp.type": "LogAppendTime"},
+        SOURCES: {"retention.ms": "-1"},
     }
     resources = [
         ConfigResource(

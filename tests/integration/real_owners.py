@@ -8,24 +8,25 @@ from collections.abc import Sequence
 import psycopg
 from confluent_kafka import Producer
 
-from events.messages import Policy, encode
+from events.messages import encode
 from events.positions import Position
 from events.topics import ATTEMPTS
+from tests.kafka import at
 from tests.simulation.owners import FIRST, Owner
-from tests.simulation.owners import Publisher as NoPublisher
 from tests.simulation.replay import Said
-from tests.simulation.schedule import Choice, Scenario, Schedule
-from workers.batch import AuditRow, Batch, Record
-from workers.log import Log
-from workers.policy import LockState
-from workers.publisher import Publisher
-from workers.store import Progress, Store
-from workers.worker import Worker
+from tests.simulation.schedule import At, Choice, Scenario, Schedule
+from workers.decision.batch import AuditRow, Batch, Record
+from workers.decision.policy import LockState
+from workers.partition.attempt_reader import AttemptReader
+from workers.partition.deduplication import Seen
+from workers.partition.publisher import Publisher
+from workers.partition.store import Progress, Store
+from workers.partition.worker import Worker
 
-SECONDS = 10.0
+SECONDS = 60.0
 
-SESSION = ("decided", "offsets_of_ids", "move", "states", "apply", "progress")
-"""What fails where the session of the claim has ended."""
+SESSION = ("audit_rows", "recent_requests", "move", "states", "apply", "progress")
+"""The calls that fail where the session of the claim has ended."""
 
 
 class RealStore(Store):
@@ -33,7 +34,7 @@ class RealStore(Store):
 
     def __init__(self, database_url: str, partition: int, owner: RealOwner) -> None:
         super().__init__(database_url, partition)
-        self.excused = True
+        self.record_not_to_blame = True
         self._owner = owner
         self._url = database_url
         self.open()
@@ -53,34 +54,35 @@ class RealStore(Store):
     def apply(self, progress: Progress, batch: Batch) -> bool:
         return self._owner.call("apply", lambda: super(RealStore, self).apply(progress, batch))
 
-    def decided(self, generation: int, from_offset: int, to_offset: int) -> list[AuditRow]:
+    def audit_rows(self, generation: int, from_offset: int, to_offset: int) -> list[AuditRow]:
         return self._owner.call(
-            "decided",
-            lambda: super(RealStore, self).decided(generation, from_offset, to_offset),
+            "audit_rows",
+            lambda: super(RealStore, self).audit_rows(generation, from_offset, to_offset),
         )
 
-    def offsets_of_ids(self, progress: Progress, from_offset: int) -> dict[bytes, int]:
+    def recent_requests(self, progress: Progress) -> list[Seen]:
         return self._owner.call(
-            "offsets_of_ids",
-            lambda: super(RealStore, self).offsets_of_ids(progress, from_offset),
+            "recent_requests", lambda: super(RealStore, self).recent_requests(progress)
         )
 
-    def appended_at(self, offset: int) -> int | None:
-        return self._owner.call("appended_at", lambda: super(RealStore, self).appended_at(offset))
+    def append_time_ms(self, offset: int) -> int | None:
+        return self._owner.call(
+            "append_time_ms", lambda: super(RealStore, self).append_time_ms(offset)
+        )
 
     def end_session(self) -> None:
-        """What a dead host or a switch between leaves of it: nothing."""
+        """End the session, as a dead host or a dead switch between would: nothing is left."""
         if self._claimed_on is not None:
             with psycopg.connect(self._url, autocommit=True) as connection:
                 pid = self._claimed_on.info.backend_pid
                 connection.execute("SELECT pg_terminate_backend(%s, 5000)", (pid,))
 
 
-class RealLog(Log):
+class RealReader(AttemptReader):
     """The real log; a read brings what it brought the model."""
 
     def __init__(self, kafka: str, partition: int, owner: RealOwner) -> None:
-        super().__init__(kafka, partition)
+        super().__init__(at(kafka), partition, SECONDS)
         self._owner = owner
 
     def topic_id(self) -> str:
@@ -93,7 +95,7 @@ class RealLog(Log):
         return self._owner.call("read", lambda: self._read(self._owner.must_read))
 
     def read_at(self, offset: int) -> Record:
-        return self._owner.call("read_at", lambda: super(RealLog, self).read_at(offset))
+        return self._owner.call("read_at", lambda: super(RealReader, self).read_at(offset))
 
     def _read(self, count: int) -> list[Record]:
         records: list[Record] = []
@@ -108,29 +110,25 @@ class RealPublisher(Publisher):
     """The real producer; a wait is for the brokers' acknowledgement."""
 
     def __init__(self, kafka: str, partition: int, owner: RealOwner) -> None:
-        super().__init__(kafka, partition)
+        super().__init__(at(kafka), partition)
         self._owner = owner
         self._queued = False
 
-    def publish(self, generation: int, decisions: Sequence[AuditRow]) -> None:
-        self._queued = self._queued or bool(decisions)
-        super().publish(generation, decisions)
+    def announce(self, epoch: int, position: Position) -> None:
+        super().announce(epoch, position)
+        self._acknowledged()
 
-    def heartbeat(self, epoch: int, position: Position, partitions: int) -> None:
+    def _produce(self, name: str, partition: int, value: bytes) -> None:
         self._queued = True
-        super().heartbeat(epoch, position, partitions)
+        super()._produce(name, partition, value)
 
-    def propose_policy(self, policy: Policy) -> None:
-        self._queued = True
-        super().propose_policy(policy)
-
-    def wait(self, seconds: float) -> bool:
+    def _flush(self, seconds: float) -> bool:
         if not self._queued:
             return True
         return self._owner.call("wait" if seconds else "waited", self._acknowledged)
 
     def _acknowledged(self) -> bool:
-        assert super().wait(SECONDS), "the brokers acknowledge nothing"
+        assert super()._flush(SECONDS), "the brokers acknowledge nothing"
         self._queued = False
         return True
 
@@ -143,18 +141,18 @@ class RealOwner(Owner):
         self.must_read = 0
         self._kafka = kafka
         self._partition = partition
-        self._real_log = RealLog(kafka, partition, self)
+        self._real_reader = RealReader(kafka, partition, self)
         self._real_store = RealStore(database_url, partition, self)
         self._publishers: list[RealPublisher] = []
 
-    def _make(self, _: Owner, __: NoPublisher) -> Worker:
+    def _make(self, _: Owner, __: Publisher) -> Worker:
         if self._publishers:
             self._publishers[-1].close()
         self._publishers.append(RealPublisher(self._kafka, self._partition, self))
         return Worker(
             self._partition,
             self.name,
-            self._real_log,
+            self._real_reader,
             self._real_store,
             self._publishers[-1],
             FIRST,
@@ -169,7 +167,7 @@ class RealOwner(Owner):
             self.step(how)
 
     def die(self) -> None:
-        """End at once; what was sent may arrive or not."""
+        """End at once; messages that were sent may arrive or not."""
         if self.pending is not None:
             self.crash()
         self._real_store.end_session()
@@ -179,8 +177,13 @@ class RealOwner(Owner):
         self.die()
         for publisher in self._publishers:
             publisher.close()
-        self._real_log.close()
+        self._real_reader.close()
         self._real_store.close()
+
+
+def _in_the_first(records: Sequence[Said | At]) -> list[Said]:
+    """These records, which are all for one partition."""
+    return [record for record in records if not isinstance(record, At)]
 
 
 class Pair:
@@ -190,22 +193,24 @@ class Pair:
         self.model = Schedule(scenario)
         self._kafka, self._url, self._partition = kafka, database_url, partition
         self._producer = Producer({"bootstrap.servers": kafka, "enable.idempotence": True})
-        self._append(*scenario.before)
+        self._append(*_in_the_first(scenario.before))
         self._decide_before(len(scenario.before) + 1)  # and the first policy that it proposes
-        self._append(*scenario.said)
+        self._append(*_in_the_first(scenario.said))
         self._real = [self._open(model) for model in self.model.owners]
 
     def do(self, choice: Choice) -> None:
         """The same on both sides."""
         if choice.what == "append":
-            self._append(self.model.later[0])
+            said = self.model.later[0]
+            assert not isinstance(said, At)
+            self._append(said)
         if choice.what in ("append", "arrive"):
             self.model.do(choice)  # a real producer's messages arrive when they like
             return
         model, real = self.model.owners[choice.owner], self._real[choice.owner]
-        offset = model.log.offset
+        offset = model.reader.offset
         self.model.do(choice)
-        real.must_read = model.log.offset - offset
+        real.must_read = model.reader.offset - offset
         if choice.what == "step":
             real.step()
         elif choice.what == "crash":
@@ -222,7 +227,7 @@ class Pair:
         self._append(last)
         self.model.world.append(last)
         self._run_all()
-        if not self.model.alive:
+        if not self.model.living(0):
             self.model.add_owner()
             self._real.append(self._open(self.model.owners[-1]))
             self._run_all()
@@ -248,14 +253,17 @@ class Pair:
         assert self._producer.flush(SECONDS) == 0
 
     def _decide_before(self, until: int) -> None:
-        store, log = Store(self._url, self._partition), Log(self._kafka, self._partition)
-        publisher = Publisher(self._kafka, self._partition)
+        store, reader = (
+            Store(self._url, self._partition),
+            AttemptReader(at(self._kafka), self._partition, SECONDS),
+        )
+        publisher = Publisher(at(self._kafka), self._partition)
         store.open()
-        worker = Worker(self._partition, "Z", log, store, publisher, FIRST)
+        worker = Worker(self._partition, "Z", reader, store, publisher, FIRST)
         worker.claim()
         while worker.progress is None or worker.progress.next_offset < until:
             assert worker.run_once()
-        worker.leave()
+        worker.shut_down()
         publisher.close()
-        log.close()
+        reader.close()
         store.close()

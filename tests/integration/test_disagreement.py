@@ -1,4 +1,4 @@
-"""The log and the database are not the pair that they were: what is rebuilt from what."""
+"""The log and the database are not the pair that they were: one is rebuilt from the other."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from psycopg.sql import SQL, Identifier
 from events.messages import Attempt, Policy, Unblock, encode, new_id
 from local.servers import Servers
 from sql.migrate import migrate
-from tests.integration.owner import PARTITION, REPLIES, Owners, put, verdicts, work, wrong
+from tests.harness.owner import PARTITION, REPLIES, Owners, put, verdicts, work, wrong
 from tests.postgres import drop_database
 
 KEPT = (
@@ -21,7 +21,7 @@ KEPT = (
     " generation, log_offset FROM lock_states ORDER BY username",
     "SELECT generation, next_offset, last_fingerprint, last_ms, policy FROM partition_progress",
 )
-"""What a replay must bring back to the letter."""
+"""The rows that a replay must bring back to the letter."""
 
 
 def kept(database_url: str) -> list[list[tuple[object, ...]]]:
@@ -54,12 +54,12 @@ def backup(servers: Servers, database_url: str) -> Iterator[str]:
 
 
 def copy(servers: Servers, database_url: str, name: str) -> str:
-    """What a backup of this moment, or a copy that lags from now on, would hold."""
+    """A copy of the database, as a backup of this moment or a standby that lags would hold it."""
     source = database_url.rpartition("/")[2].partition("?")[0]
     with psycopg.connect(servers.database_url, autocommit=True) as connection:
         connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE datname = %s AND usename = current_user",
+            " WHERE datname = %s AND backend_type = 'client backend'",
             (source,),
         )
         connection.execute(
@@ -79,7 +79,7 @@ def test_an_older_database_is_brought_up_to_date_by_the_log(
     older = copy(servers, database, backup)
     after = owners.new(database, "after")
     after.claim()
-    put(topics, *morning("bob"), encode(Unblock(new_id(), REPLIES, "ana")))
+    put(topics, *morning("dea"), encode(Unblock(new_id(), REPLIES, "ana")))
     work(after, until=20)
     said = verdicts(topics)
 
@@ -123,7 +123,7 @@ def test_an_empty_database_is_filled_again_from_the_whole_log(
     """All but the accounts: states, blocks, audit and the policy stand in the log."""
     worker = owners.new(database, first_policy=Policy(version=1, threshold=3))
     worker.claim()
-    put(topics, *morning("ana"), b"junk", *morning("bob"))
+    put(topics, *morning("ana"), b"junk", *morning("dea"))
     work(worker, until=20)
 
     with psycopg.connect(servers.database_url, autocommit=True) as connection:

@@ -1,4 +1,4 @@
-"""Who has no right to a partition, or no way to its log, does not disturb its owner."""
+"""A worker without a right to a partition, or a way to its log, does not disturb its owner."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from confluent_kafka import KafkaException
 
 from events.messages import Heartbeat, decode_blocks
 from events.topics import BLOCKS
-from tests.integration.owner import FIRST, PARTITION, Owners, read_all, work
-from workers.log import Log
-from workers.worker import FencedError, Worker
+from tests.harness.owner import FIRST, PARTITION, Owners, read_all, work
+from tests.kafka import at
+from workers.partition.attempt_reader import AttemptReader
+from workers.partition.worker import FencedError, Worker
 
 NOBODY = "127.0.0.1:1"
 
@@ -23,11 +24,12 @@ def test_a_zombie_with_nothing_to_decide_does_not_say_that_it_lives(topics: str,
         assert zombie.progress is not None
         successor = owners.new(database, "successor")
         successor.claim()
+        zombie.flush()  # what it said of its life while it was the owner
         before = read_all(topics, BLOCKS, 0)
         zombie._heartbeat_at = 0.0  # it is time for one
         with pytest.raises(FencedError, match="another owner"):
             zombie.run_once()
-        zombie.finish()
+        zombie.flush()
         since = map(decode_blocks, read_all(topics, BLOCKS, 0)[len(before) :])
         assert not [m for m in since if isinstance(m, Heartbeat)]
 
@@ -38,9 +40,9 @@ def test_who_does_not_reach_the_log_takes_no_partition(topics: str, database: st
         owner = owners.new(database, "owner")
         owner.claim()
         stranger = owners.new(database, "stranger")
-        log = Log(NOBODY, PARTITION)
-        cut_off = Worker(PARTITION, "cut off", log, stranger._store, stranger._publisher, FIRST)
+        reader = AttemptReader(at(NOBODY), PARTITION)
+        cut_off = Worker(PARTITION, "cut off", reader, stranger._store, stranger._publisher, FIRST)
         with pytest.raises(KafkaException):
             cut_off.claim()
-        log.close()
+        reader.close()
         work(owner, until=1)

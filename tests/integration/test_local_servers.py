@@ -1,4 +1,4 @@
-"""A real Kafka and a real Postgres of our own: what they are reached by, and what they keep."""
+"""A real Kafka and a real Postgres of our own: their addresses, and the data they keep."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import psycopg
 import pytest
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
@@ -23,10 +23,13 @@ from local import postgres
 from local.errors import LocalError
 from local.kafka import Kafka
 from local.privileges import SERVICE_USER, Account, run_as, service_account
-from local.progress import Progress
+from local.progress import ProgressReporter
 from local.servers import Servers
+from settings import load
+from sql.roles import ROLES
+from tests.kafka import reader
+from tests.paths import PROJECT
 
-PROJECT = Path(__file__).parents[2]
 STRANGER = next(  # an ordinary user that is not the one Postgres is run as by root
     Account(user.pw_uid, user.pw_gid)
     for user in pwd.getpwall()
@@ -36,8 +39,8 @@ STRANGER = next(  # an ordinary user that is not the one Postgres is run as by r
 
 def processes_of(servers: Servers, *, all_: bool = False) -> list[psutil.Process]:
     """The JVM and Postgres' first process; with `all_` also those that come and go."""
-    tethers = [psutil.Process(pid) for pid in servers.pids.values()]
-    return [process for tether in tethers for process in tether.children(recursive=all_)]
+    wrappers = [psutil.Process(pid) for pid in servers.pids.values()]
+    return [process for wrapper in wrappers for process in wrapper.children(recursive=all_)]
 
 
 def test_nothing_listens_beyond_this_machine(servers: Servers) -> None:
@@ -51,6 +54,13 @@ def test_nothing_listens_beyond_this_machine(servers: Servers) -> None:
     assert listening == {("java", "127.0.0.1")}
 
 
+def test_java_knows_how_kafka_starts(servers: Servers) -> None:
+    """It uses what it saw at the start of another one, and has nothing to say of that."""
+    (java,) = (process for process in processes_of(servers) if process.name() == "java")
+    assert any(mapped.path.endswith(".aot") for mapped in java.memory_maps())
+    assert "[aot" not in (_passfile(servers).parent / "logs" / "kafka.log").read_text()
+
+
 def test_postgres_wants_the_password(servers: Servers) -> None:
     """Being on the same machine is not enough."""
     wrong = make_conninfo(servers.database_url, passfile="/dev/null", password="guess")
@@ -62,14 +72,14 @@ def test_the_password_is_in_a_private_file_only(servers: Servers) -> None:
     """Neither the connection string, nor a command line, nor a log has it."""
     url = servers.database_url
     passfile = _passfile(servers)
-    password = passfile.read_text().strip().rpartition(":")[2]
+    passwords = {line.rpartition(":")[2] for line in passfile.read_text().splitlines()}
+    assert len(passwords) == 1 + len(ROLES)
     assert stat.S_IMODE(passfile.stat().st_mode) == 0o600
-    assert password not in url
+    shown = [url, *(log.read_text() for log in (passfile.parent / "logs").iterdir())]
     for process in processes_of(servers):
-        assert password not in " ".join(process.cmdline())
-        assert password not in " ".join(process.environ().values())
-    for log in (passfile.parent / "logs").iterdir():
-        assert password not in log.read_text()
+        shown += [*process.cmdline(), *process.environ().values()]
+    for password in passwords:
+        assert not any(password in text for text in shown)
 
 
 def test_commits_are_on_disk_and_the_role_is_no_superuser(servers: Servers) -> None:
@@ -101,9 +111,9 @@ def test_every_cluster_id_can_be_formatted(
 ) -> None:
     """One random id in 64 begins with a dash, and must not be taken for an option."""
     monkeypatch.setattr(uuid, "uuid4", lambda: uuid.UUID(bytes=b"\xf8" + bytes(15)))
-    kafka = Kafka(tmp_path, cache_dir)
+    kafka = Kafka(tmp_path, cache_dir, java_options=load().kafka_java_options)
     kafka.reserve_ports()
-    kafka.prepare(Progress())
+    kafka.prepare(ProgressReporter())
     assert "cluster.id=-" in (kafka.folder / "data" / "meta.properties").read_text()
 
 
@@ -224,11 +234,10 @@ def _rows(servers: Servers) -> int:
 
 
 def _records(servers: Servers, first: bool) -> int:
-    config = {"bootstrap.servers": servers.kafka_bootstrap_servers, "group.id": "none"}
     if first:
         admin = AdminClient({"bootstrap.servers": servers.kafka_bootstrap_servers})
         admin.create_topics([NewTopic("kept", 1, 1)])["kept"].result(30)
-    consumer = Consumer(config)
+    consumer = reader(servers.kafka_bootstrap_servers)
     due = time.monotonic() + 60
     try:
         while True:

@@ -13,9 +13,11 @@ import psutil
 import pytest
 
 from local.system import ERROR, Part, System
-from processes import Event, Exited, Gone, Killed, ProcessSpec, Ready, Said, Started
+from processes import Event, Exited, Killed, ProcessSpec, Ready, Removed, Said, Started
+from tests.paths import PROJECT
 
-TALK = "from processes import parent; import time, sys; p = parent(); p.watch(1); "
+TALK = "from processes import manager_link; import time, sys; p = manager_link(); p.watch(1); "
+AWAIT = "from processes.start_gate import await_start_gate; await_start_gate()"
 SERVE = TALK + "p.ready(); time.sleep(600)"
 
 
@@ -40,7 +42,7 @@ class Stage:
         spec = ProcessSpec(
             name=name,
             command=(sys.executable, "-c", code),
-            cwd=Path(__file__).parents[2],
+            cwd=PROJECT,
             log=self.folder / f"{name}.log",
             start_timeout=start_timeout,
             silence_timeout=None,
@@ -73,7 +75,7 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
     yield stage
     stage.system.kill()
     stage.run(lambda: stage.system.stopped)
-    stage.system.keeper.close()
+    stage.system.manager.close()
 
 
 def test_parts_wait_for_what_they_need(stage: Stage) -> None:
@@ -93,6 +95,38 @@ def test_parts_wait_for_what_they_need(stage: Stage) -> None:
     assert stage.system.failure is None
 
 
+def test_an_early_part_loads_before_what_it_needs_is_ready(stage: Stage) -> None:
+    """Its start does not take place after that of what it needs, and it uses nothing before.
+
+    One that has begun, and dies, does not wait when it starts again.
+    """
+    go = stage.folder / "go"
+    server = f"{TALK} import os\nwhile not os.path.exists({str(go)!r}): time.sleep(0.01)\n"
+    client = f"{TALK} p.say('loaded', ''); {AWAIT}; p.ready(); time.sleep(600)"
+    early = replace(stage.part("client", client, "server"), early=())
+    stage.system.start([stage.part("server", server + "p.ready(); time.sleep(600)"), early])
+    stage.run(lambda: any(isinstance(event, Said) for event in stage.heard))
+    assert stage.order(Ready) == []
+    go.touch()
+    stage.run(lambda: stage.system.complete)
+    assert stage.order(Ready) == ["server", "client"]
+    pid = stage.system.manager.states["client"].pid
+    assert pid
+    os.kill(pid, signal.SIGKILL)
+    stage.run(lambda: stage.order(Ready) == ["server", "client", "client"])
+    stage.stop()
+
+
+def test_a_stop_ends_a_part_that_waits_before_its_gate(stage: Stage) -> None:
+    """It has nothing to finish, whatever it was to begin with is never there."""
+    client = f"{TALK} {AWAIT}; p.say('began', ''); p.ready()"
+    early = replace(stage.part("client", client, "server"), early=())
+    stage.system.start([stage.part("server", "import time; time.sleep(600)"), early])
+    stage.run(lambda: sorted(stage.order(Started)) == ["client", "server"])
+    stage.stop()
+    assert stage.order(Said) == []
+
+
 def test_parts_are_stopped_one_after_the_other(stage: Stage) -> None:
     """The last one first, and the next only when it is gone."""
     stage.system.start([stage.part(name, SERVE) for name in ("a", "b", "c")])
@@ -100,7 +134,7 @@ def test_parts_are_stopped_one_after_the_other(stage: Stage) -> None:
     stage.heard.clear()
     stage.stop()
     ends = [(type(event), event.name) for event in stage.heard]
-    assert ends == [(kind, name) for name in ("c", "b", "a") for kind in (Exited, Gone)]
+    assert ends == [(kind, name) for name in ("c", "b", "a") for kind in (Exited, Removed)]
 
 
 def test_parts_of_a_group_are_stopped_together(stage: Stage) -> None:
@@ -120,7 +154,7 @@ def test_parts_of_a_group_are_stopped_together(stage: Stage) -> None:
     stage.system.start([server, *(replace(part, group="clients") for part in group)])
     stage.run(lambda: stage.system.complete)
     stage.stop()
-    *clients, last = stage.order(Gone)
+    *clients, last = stage.order(Removed)
     assert sorted(clients) == ["a", "b"]  # which one is noticed first is chance
     assert last == "server"
     assert stage.order(Killed) == []
@@ -162,7 +196,7 @@ def test_a_part_that_dies_later_is_restarted(stage: Stage) -> None:
     """After everything was there a death is no failure of the whole."""
     stage.system.start([stage.part("server", SERVE)])
     stage.run(lambda: stage.system.complete)
-    pid = stage.system.keeper.states["server"].pid
+    pid = stage.system.manager.states["server"].pid
     assert pid
     os.kill(pid, signal.SIGKILL)
     stage.run(lambda: stage.order(Ready) == ["server", "server"])
@@ -171,7 +205,7 @@ def test_a_part_that_dies_later_is_restarted(stage: Stage) -> None:
 
 
 def test_a_stop_while_starting_leaves_nothing(stage: Stage) -> None:
-    """What has not begun does not begin, and what has is ended."""
+    """Parts that have not begun do not begin, and those that have are ended."""
     stage.system.start(
         [
             stage.part("files", "import time; time.sleep(600)", once=True),
@@ -181,7 +215,7 @@ def test_a_stop_while_starting_leaves_nothing(stage: Stage) -> None:
     stage.run(lambda: stage.order(Started))
     stage.stop()
     assert stage.order(Started) == ["files"]
-    assert stage.system.keeper.states == {}
+    assert stage.system.manager.states == {}
 
 
 def test_nothing_is_started_after_a_failure(stage: Stage) -> None:
@@ -230,14 +264,14 @@ def test_nothing_is_started_during_a_stop(stage: Stage) -> None:
 
 @pytest.mark.parametrize("impatient", [False, True])
 def test_what_a_killed_part_has_started_is_killed_too(stage: Stage, impatient: bool) -> None:
-    """A keeper among the parts that is late cannot leave its own processes behind."""
+    """A manager among the parts that is late cannot leave its own processes behind."""
     child = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
     code = (
         f"{TALK} import subprocess, signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
         f"c = subprocess.Popen([sys.executable, '-c', {child!r}], start_new_session=True); "
         "p.say('child', str(c.pid)); p.ready(); time.sleep(600)"
     )
-    stage.system.start([stage.part("keeper", code, drain_timeout=0.2)])
+    stage.system.start([stage.part("manager", code, drain_timeout=0.2)])
     stage.run(lambda: stage.system.complete)
     (pid,) = (int(event.value) for event in stage.heard if isinstance(event, Said))
     process = psutil.Process(pid)

@@ -1,4 +1,4 @@
-"""The files that processes count in: who is gone leaves none behind."""
+"""The files that processes count in: a process that is gone leaves none behind."""
 
 from __future__ import annotations
 
@@ -82,11 +82,11 @@ def test_the_directory_of_a_killed_supervisor_is_removed_at_the_next_start(
 
 
 def test_a_process_goes_on_with_the_files_of_its_predecessor(env: dict[str, str], tmp_path: Path):
-    """However often a worker or a spare starts, its slots have one set of files."""
+    """However often a worker or a standby starts, its slots have one set of files."""
     env = {**env, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
     seen = []
     for _ in range(3):
-        for slots in (["partition-3"], ["spare", "partition-3"]):
+        for slots in (["partition-3"], ["standby", "partition-3"]):
             subprocess.run([sys.executable, "-c", COUNT, *slots], env=env, check=True, timeout=60)
         seen.append(sorted(path.name for path in tmp_path.iterdir()))
     assert seen[0]

@@ -11,7 +11,6 @@ from typing import Any
 
 import psycopg
 import pytest
-from psycopg.sql import SQL, Identifier
 
 from events import beginning
 from events.__main__ import main as events_main
@@ -28,10 +27,10 @@ from events.messages import (
     encode,
     new_id,
 )
-from events.topics import ATTEMPTS, partition_of
-from local.servers import Servers
+from events.partitioner import partition_of
+from events.topics import ATTEMPTS
 from sql.migrate import migrate
-from tests.integration.owner import (
+from tests.harness.owner import (
     REPLIES,
     Owners,
     go_on,
@@ -42,14 +41,13 @@ from tests.integration.owner import (
     work,
     wrong,
 )
-from tests.postgres import drop_database
-from workers.worker import FencedError, Worker
+from workers.partition.worker import FencedError, Worker
 
 ANNA = "anna"
 SMALL, LARGE = 1, 2
 IN_FORCE = Policy(version=7)
 OTHERS = Policy(version=1, threshold=99)
-"""What the settings of the new partition's host say."""
+"""The policy in the settings of the new partition's host."""
 
 KEPT = (
     "SELECT partition, generation, log_offset, appended_ms, id, kind, username, decision, until_ms,"
@@ -67,12 +65,12 @@ def right(partitions: int) -> Attempt:
 
 
 def set_layout(layout: int = LARGE) -> SetLayout:
-    """What makes a partition enter a layout."""
+    """The record that makes a partition enter a layout."""
     return SetLayout(new_id(), REPLIES, layout)
 
 
 def ask(database_url: str, query: str) -> list[tuple[Any, ...]]:
-    """What the database says."""
+    """The rows that the database gives."""
     with psycopg.connect(database_url) as connection:
         return connection.execute(query).fetchall()
 
@@ -100,7 +98,7 @@ def stay(worker: Worker) -> None:
     position = worker.progress.position
     for _ in range(3):
         assert worker.run_once()
-    worker.finish()
+    worker.flush()
     assert worker.progress.position == position, "it did not wait"
 
 
@@ -108,7 +106,7 @@ def look_now(worker: Worker) -> None:
     """A turn with a heartbeat, for which it looks what is wanted."""
     worker._heartbeat_at = 0.0
     assert worker.run_once()
-    worker.finish()
+    worker.flush()
 
 
 @pytest.fixture
@@ -128,21 +126,17 @@ def owners(topics: str) -> Iterator[Owners]:
 
 
 @pytest.fixture
-def empty(servers: Servers, database_url: str) -> Iterator[str]:
+def empty(database_url: str) -> str:
     """A second database of this test's own, in which nothing has been decided."""
-    name = f"{database_url.rpartition('/')[2].partition('?')[0]}_empty"
-    with psycopg.connect(servers.database_url, autocommit=True) as connection:
-        connection.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
-        migrate(servers.url(name))
-        yield servers.url(name)
-        drop_database(connection, name)
+    migrate(database_url)
+    return database_url
 
 
 @pytest.fixture
 def prepare(
     topics: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[[str, int], str]:
-    """`python -m events` for this database, with this number of partitions; what it says."""
+    """The output of `python -m events` for this database, with this number of partitions."""
 
     def prepare(database_url: str, setting: int) -> str:
         monkeypatch.setenv("DATABASE_URL", database_url)
@@ -347,6 +341,6 @@ def test_where_the_log_does_not_say_it_the_settings_do(
     topics: str, empty: str, prepare: Callable[[str, int], str], monkeypatch: pytest.MonkeyPatch
 ):
     """As at the first start; and nobody reads a whole log to find out."""
-    monkeypatch.setattr(beginning, "MOST_RECORDS", 3)
+    monkeypatch.setattr(beginning, "MAX_RECORDS", 3)
     put(topics, *[b"junk"] * 3, encode(wrong(ANNA, SMALL)), partition=0)
-    assert prepare(empty, 4) == "The topics are there; 4 partitions of attempts are used.\n"
+    assert prepare(empty, 4) == "The topics exist; 4 partitions of attempts are used.\n"

@@ -1,4 +1,4 @@
-"""The keeper, the tether and the leftovers with real processes."""
+"""The manager, the wrapper and the orphans with real processes."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ from processes import (
     Event,
     Exited,
     Frozen,
-    Gone,
-    Keeper,
     Killed,
+    ProcessManager,
     ProcessSpec,
     Ready,
+    Removed,
     Said,
     Unrecorded,
-    leftovers,
-    tether,
+    orphans,
+    parent_death,
 )
+from tests.paths import PROJECT
 
 E = TypeVar("E", bound=Event)
 
-ROOT = Path(__file__).parents[2]
-PATIENCE = 30.0  # s; how long a test waits for what has to happen before it fails
+PATIENCE_SECONDS = 30.0  # how long a test waits for what has to happen before it fails
 
 # A child that says its pid, is ready and works until SIGTERM.
 WORK = """
 import os, signal, sys, time
-from processes import parent
-me = parent()
+from processes import manager_link
+me = manager_link()
 me.watch(grace=60)
 me.say("pid", str(os.getpid()))
 me.ready()
@@ -49,7 +49,7 @@ while True:
     me.beat()
     time.sleep(0.05)
 """
-# The same, but it does not listen to SIGTERM and gives itself up soon after its keeper's death.
+# The same, but it does not listen to SIGTERM and gives itself up soon after its manager's death.
 STUBBORN = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + WORK.replace(
     "grace=60", "grace=0.2"
 )
@@ -57,15 +57,15 @@ STUBBORN = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + WO
 TOP = """
 import sys
 from pathlib import Path
-from processes import Keeper, ProcessSpec, Ready, Said, run_until_stopped, stop_signals
+from processes import ProcessManager, ProcessSpec, Ready, Said, run_until_stopped, stop_signals
 def report(event):
     if isinstance(event, (Ready, Said)):
         print(getattr(event, "value", "ready"), flush=True)
-keeper = Keeper(report, records=Path(sys.argv[1]))
-signals = stop_signals(keeper)
+manager = ProcessManager(report, records=Path(sys.argv[1]))
+signals = stop_signals(manager)
 command, drain = tuple(sys.argv[3:]), float(sys.argv[2])
-keeper.add(ProcessSpec("child", command, drain_timeout=drain, silence_timeout=None))
-run_until_stopped(keeper, signals)
+manager.add(ProcessSpec("child", command, drain_timeout=drain, silence_timeout=None))
+run_until_stopped(manager, signals)
 print("stopped", flush=True)
 """
 
@@ -78,26 +78,26 @@ def python(code: str) -> tuple[str, ...]:
 @pytest.fixture(autouse=True)
 def import_path(monkeypatch: pytest.MonkeyPatch) -> None:
     """The children find the packages of the project."""
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("PYTHONPATH", str(PROJECT))
 
 
 class Kept:
-    """A keeper and what it reported."""
+    """A manager and what it reported."""
 
     def __init__(self, records: Path | None = None) -> None:
         self.events: list[Event] = []
-        self.keeper = Keeper(self.events.append, records)
+        self.manager = ProcessManager(self.events.append, records)
 
     def until(self, done: Callable[[], object]) -> None:
         """Step until this is so."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while not done():
-            assert time.monotonic() < deadline, f"not in {PATIENCE} s: {self.events}"
-            self.keeper.step(1.0)
+            assert time.monotonic() < deadline, f"not in {PATIENCE_SECONDS} s: {self.events}"
+            self.manager.step(1.0)
 
     def ready(self, spec: ProcessSpec) -> int:
         """Start a process and wait until it is ready; returns its pid."""
-        self.keeper.add(spec)
+        self.manager.add(spec)
         return self.next(Ready).pid
 
     def next(self, kind: type[E]) -> E:
@@ -111,12 +111,12 @@ class Kept:
 
 @pytest.fixture
 def kept() -> Iterator[Kept]:
-    """A keeper that leaves nothing behind."""
+    """A manager that leaves nothing behind."""
     kept = Kept()
     yield kept
-    kept.keeper.kill()
-    kept.until(lambda: kept.keeper.stopped)
-    kept.keeper.close()
+    kept.manager.kill()
+    kept.until(lambda: kept.manager.stopped)
+    kept.manager.close()
 
 
 def wait_gone(pid: int) -> None:
@@ -124,7 +124,7 @@ def wait_gone(pid: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         fd = os.pidfd_open(pid)
         try:
-            assert select.select([fd], [], [], PATIENCE)[0], f"process {pid} lives on"
+            assert select.select([fd], [], [], PATIENCE_SECONDS)[0], f"process {pid} lives on"
         finally:
             os.close(fd)
 
@@ -132,7 +132,7 @@ def wait_gone(pid: int) -> None:
 def freeze(pid: int) -> None:
     """Stop a process, and wait until all its threads stand still."""
     os.kill(pid, signal.SIGSTOP)
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + PATIENCE_SECONDS
     for stat in Path(f"/proc/{pid}/task").glob("*/stat"):
         while stat.read_text().rpartition(")")[2].split()[0] != "T":
             assert time.monotonic() < deadline
@@ -144,7 +144,7 @@ def top(records: Path, *command: str, drain: float = 600.0) -> Iterator[subproce
     """A topmost process that keeps this command; `stdout` has what it reports."""
     arguments = [*python(TOP), str(records), str(drain), *command]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
-        alarm = threading.Timer(PATIENCE, process.kill)  # reads must not wait for ever
+        alarm = threading.Timer(PATIENCE_SECONDS, process.kill)  # reads must not wait for ever
         alarm.start()
         try:
             yield process
@@ -189,10 +189,10 @@ def test_a_frozen_process_is_replaced(kept: Kept) -> None:
 def test_a_process_that_does_not_finish_is_killed(kept: Kept) -> None:
     """A process that does not listen to SIGTERM gets SIGKILL."""
     pid = kept.ready(ProcessSpec("worker", python(STUBBORN), drain_timeout=0.2))
-    kept.keeper.remove("worker")
+    kept.manager.remove("worker")
     assert kept.next(Killed).pid == pid
     assert kept.next(Exited).code == -signal.SIGKILL
-    kept.next(Gone)
+    kept.next(Removed)
 
 
 def test_what_a_dead_process_left_in_its_group_is_killed(kept: Kept) -> None:
@@ -204,7 +204,7 @@ import subprocess
 me.say("grandchild", str(subprocess.Popen(["sleep", "600"]).pid))
 me.ready()""",
     )
-    kept.keeper.add(ProcessSpec("worker", python(code)))
+    kept.manager.add(ProcessSpec("worker", python(code)))
     pid, grandchild = kept.next(Said).value, kept.next(Said).value
     os.kill(int(pid), signal.SIGKILL)
     kept.next(Exited)
@@ -226,12 +226,12 @@ def test_a_probe_speaks_for_a_program_that_cannot(kept: Kept) -> None:
 
 
 def test_a_probe_that_hangs_is_silence(kept: Kept) -> None:
-    """A probe that does not return costs the program its life and the keeper nothing."""
+    """A probe that does not return costs the program its life and the manager nothing."""
     hang, released = threading.Event(), threading.Event()
 
     def probe() -> bool:
         if hang.is_set():
-            released.wait(PATIENCE)
+            released.wait(PATIENCE_SECONDS)
         return True
 
     pid = kept.ready(ProcessSpec("kafka", ("sleep", "600"), probe=probe, silence_timeout=1.5))
@@ -259,8 +259,8 @@ socket.socket(fileno={server.fileno()}).accept()[0].sendall(b"hello")
             log=tmp_path / "logs" / "worker.log",
             pass_fds=(server.fileno(),),
         )
-        kept.keeper.add(spec)
-        with socket.create_connection(server.getsockname(), PATIENCE) as client:
+        kept.manager.add(spec)
+        with socket.create_connection(server.getsockname(), PATIENCE_SECONDS) as client:
             assert client.recv(100) == b"hello"
         kept.next(Ready)
     assert (tmp_path / "logs" / "worker.log").read_text() == f"42 {tmp_path} True\ntrouble\n"
@@ -268,14 +268,14 @@ socket.socket(fileno={server.fileno()}).accept()[0].sendall(b"hello")
 
 def test_another_thread_can_wake_the_loop(kept: Kept) -> None:
     """A wake makes a step return that would wait for minutes."""
-    thread = threading.Thread(target=kept.keeper.wake)
+    thread = threading.Thread(target=kept.manager.wake)
     thread.start()
-    kept.keeper.step(600.0)
+    kept.manager.step(600.0)
     thread.join()
 
 
 def test_nobody_is_orphaned(tmp_path: Path) -> None:
-    """When a keeper is killed, its children end: by SIGTERM, or by themselves after the grace."""
+    """When a manager is killed, its children end: by SIGTERM, or by themselves after the grace."""
     for code in (WORK, STUBBORN):
         with top(tmp_path, *python(code)) as process:
             pid = int(read(process))
@@ -286,13 +286,13 @@ def test_nobody_is_orphaned(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_to_the_topmost_process_stops_all(tmp_path: Path, number: int) -> None:
-    """SIGTERM or Ctrl-C: the child finishes, then the keeper."""
+    """SIGTERM or Ctrl-C: the child finishes, then the manager."""
     with top(tmp_path, *python(WORK)) as process:
         pid = int(read(process))
         assert read(process) == "ready"
         process.send_signal(number)
         assert read(process) == "stopped"
-        assert process.wait(PATIENCE) == 0
+        assert process.wait(PATIENCE_SECONDS) == 0
         wait_gone(pid)
 
 
@@ -308,7 +308,7 @@ def test_a_second_ctrl_c_waits_for_nothing(tmp_path: Path) -> None:
         assert read(process) == "stopped"
 
 
-# A program without any knowledge of keepers; its first argument is what to do on SIGTERM.
+# A program without any knowledge of managers; its first argument is what to do on SIGTERM.
 STRANGER = """
 trap "$1" TERM
 echo $$ > "$2.new"; mv "$2.new" "$2"
@@ -317,24 +317,24 @@ while :; do sleep 0.05; done
 
 
 def stranger(on_term: str, file: Path, grace: float = 60.0) -> tuple[str, ...]:
-    """The command of a tethered shell that writes its pid to a file."""
-    return tether.command("sh", "-c", STRANGER, "sh", on_term, str(file), grace=grace)
+    """The command of a wrapped shell that writes its pid to a file."""
+    return parent_death.command("sh", "-c", STRANGER, "sh", on_term, str(file), grace=grace)
 
 
 def written(file: Path) -> int:
     """The pid in a file, once it is there."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while not file.exists():
         assert time.monotonic() < deadline
         time.sleep(0.01)
     return int(file.read_text())
 
 
-def test_a_tether_ends_as_its_command_does(tmp_path: Path) -> None:
+def test_a_wrapper_ends_as_its_command_does(tmp_path: Path) -> None:
     """Exit codes and signals are passed on, and a missing program is named."""
 
     def run(*command: str) -> subprocess.CompletedProcess[str]:
-        arguments = tether.command(*command)
+        arguments = parent_death.command(*command)
         return subprocess.run(arguments, check=False, capture_output=True, text=True)
 
     assert run("sh", "-c", "exit 7").returncode == 7
@@ -345,28 +345,28 @@ def test_a_tether_ends_as_its_command_does(tmp_path: Path) -> None:
     assert "no-such-program cannot be started" in missing.stderr
 
 
-def test_a_tether_asks_in_the_command_s_own_way(tmp_path: Path) -> None:
-    """SIGTERM to the tether becomes the signal that the command wants."""
+def test_a_wrapper_asks_in_the_command_s_own_way(tmp_path: Path) -> None:
+    """SIGTERM to the wrapper becomes the signal that the command wants."""
     file = tmp_path / "pid"
     script = STRANGER.replace("TERM", "INT")
     command = ("sh", "-c", script, "sh", "exit 5", str(file))
-    with subprocess.Popen(tether.command(*command, stop_signal="INT")) as process:
+    with subprocess.Popen(parent_death.command(*command, stop_signal="INT")) as process:
         written(file)
         process.terminate()
-        assert process.wait(PATIENCE) == 5
+        assert process.wait(PATIENCE_SECONDS) == 5
 
 
 @pytest.mark.parametrize(("on_term", "grace"), [("exit 0", 60.0), (":", 0.2)])
-def test_a_tethered_program_is_not_orphaned(tmp_path: Path, on_term: str, grace: float) -> None:
-    """When the keeper dies the command is asked to finish, and killed where it does not."""
+def test_a_wrapped_program_is_not_orphaned(tmp_path: Path, on_term: str, grace: float) -> None:
+    """When the manager dies the command is asked to finish, and killed where it does not."""
     with top(tmp_path, *stranger(on_term, tmp_path / "pid", grace)) as process:
         pid = written(tmp_path / "pid")
         process.kill()
         wait_gone(pid)
 
 
-def test_a_killed_tether_takes_its_command_along(tmp_path: Path) -> None:
-    """Also without a keeper that cleans up, the kernel stops the command of a killed tether."""
+def test_a_killed_wrapper_takes_its_command_along(tmp_path: Path) -> None:
+    """Also without a manager that cleans up, the kernel stops the command of a killed wrapper."""
     with subprocess.Popen(stranger("exit 0", tmp_path / "pid")) as process:
         pid = written(tmp_path / "pid")
         process.kill()
@@ -374,7 +374,7 @@ def test_a_killed_tether_takes_its_command_along(tmp_path: Path) -> None:
 
 
 def test_a_killed_run_is_found_and_stopped(tmp_path: Path) -> None:
-    """A frozen child outlives its killed keeper, and is stopped by the next run's first act."""
+    """A frozen child outlives its killed manager, and is stopped by the next run's first act."""
     records = tmp_path / "records"
     with top(records, *python(WORK)) as process:
         pid = int(read(process))
@@ -382,21 +382,21 @@ def test_a_killed_run_is_found_and_stopped(tmp_path: Path) -> None:
         freeze(pid)
         process.kill()
         process.wait()
-        assert leftovers.stop_all(records, grace=0.2) == ["child"]
+        assert orphans.stop_all(records, grace=0.2) == ["child"]
         wait_gone(pid)
     assert list(records.iterdir()) == []
-    assert leftovers.stop_all(records, grace=0.2) == []
+    assert orphans.stop_all(records, grace=0.2) == []
 
 
 def test_leftovers_get_the_chance_to_finish(tmp_path: Path) -> None:
-    """A leftover that listens to SIGTERM ends by itself."""
+    """An orphan that listens to SIGTERM ends by itself."""
     marker = tmp_path / "finished"
     command = ("sh", "-c", STRANGER, "sh", f"touch {marker}; exit", str(tmp_path / "pid"))
     with subprocess.Popen(command, start_new_session=True) as process:
         written(tmp_path / "pid")
-        record = leftovers.path(tmp_path, "stranger")
-        leftovers.record(record, process.pid)
-        assert leftovers.stop(record, grace=PATIENCE)
+        record = orphans.path(tmp_path, "stranger")
+        orphans.record(record, process.pid)
+        assert orphans.stop(record, grace=PATIENCE_SECONDS)
     assert marker.exists()
 
 
@@ -411,11 +411,11 @@ def test_the_rest_of_a_session_is_found_without_its_leader(tmp_path: Path) -> No
         text=True,
     ) as process:
         rest = int(read(process))
-        record = leftovers.path(tmp_path, "stranger")
-        leftovers.record(record, process.pid)
+        record = orphans.path(tmp_path, "stranger")
+        orphans.record(record, process.pid)
         process.kill()
         process.wait()
-    assert leftovers.stop(record, grace=PATIENCE)
+    assert orphans.stop(record, grace=PATIENCE_SECONDS)
     wait_gone(rest)
 
 
@@ -423,35 +423,35 @@ def test_the_rest_of_a_session_is_found_without_its_leader(tmp_path: Path) -> No
 def test_a_stranger_with_the_same_pid_is_left_alone(tmp_path: Path, line: int) -> None:
     """A process of another start time or another boot is not ours, whatever its pid."""
     with subprocess.Popen(["/bin/sleep", "600"], start_new_session=True) as process:
-        record = leftovers.path(tmp_path, "stranger")
-        leftovers.record(record, process.pid)
+        record = orphans.path(tmp_path, "stranger")
+        orphans.record(record, process.pid)
         lines = record.read_text().splitlines()
         lines[line] = "1"
         record.write_text("\n".join(lines))
-        assert not leftovers.stop(record, grace=0.1)
+        assert not orphans.stop(record, grace=0.1)
         assert process.poll() is None
         assert not record.exists()
         process.kill()
 
 
 def test_records_live_as_long_as_their_processes(tmp_path: Path) -> None:
-    """A keeper records each process and takes the record back when it is dead."""
+    """A manager records each process and takes the record back when it is dead."""
     kept = Kept(tmp_path)
     kept.ready(ProcessSpec("worker partition 3", python(WORK)))
     assert [file.stem for file in tmp_path.iterdir()] == ["worker partition 3"]
-    kept.keeper.stop()
-    kept.until(lambda: kept.keeper.stopped)
-    kept.keeper.close()
+    kept.manager.stop()
+    kept.until(lambda: kept.manager.stopped)
+    kept.manager.close()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_process_that_cannot_be_recorded_runs_all_the_same(tmp_path: Path) -> None:
-    """Where the record cannot be written the keeper says so and goes on."""
+    """Where the record cannot be written the manager says so and goes on."""
     (tmp_path / "file").touch()
     kept = Kept(tmp_path / "file")
-    kept.keeper.add(ProcessSpec("worker", python(WORK)))
+    kept.manager.add(ProcessSpec("worker", python(WORK)))
     kept.next(Unrecorded)
     kept.next(Ready)
-    kept.keeper.stop()
-    kept.until(lambda: kept.keeper.stopped)
-    kept.keeper.close()
+    kept.manager.stop()
+    kept.until(lambda: kept.manager.stopped)
+    kept.manager.close()

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+import json
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
-from events.messages import Policy, SetPolicy, encode, new_id
-from tests.integration.owner import PARTITION, REPLIES, Owners, put, verdicts, work, wrong
-from workers.worker import Worker
+from events.messages import Policy, SetLayout, SetPolicy, Unblock, encode, new_id
+from settings import Settings
+from tests.harness.command import cerrojo
+from tests.harness.owner import PARTITION, REPLIES, Owners, put, verdicts, work, wrong
+from workers.partition.worker import Worker
 
 NewWorker = Callable[..., Worker]
-PROJECT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -46,7 +44,7 @@ class DiedError(BaseException):
 
 
 def die(_: bool) -> None:
-    """What befalls a process while it computes."""
+    """Die as a process does while it computes."""
     raise DiedError
 
 
@@ -64,7 +62,7 @@ def suspects(new_worker: NewWorker, topics: str) -> list[bytes]:
     dead = new_worker("dead")
     dead.claim()
     work(dead, until=1)
-    values = [encode(wrong(user)) for user in ("ana", "bob", "eve")]
+    values = [encode(wrong(user)) for user in ("ana", "dea", "eve")]
     put(topics, *values)
     return values
 
@@ -86,6 +84,49 @@ def test_what_postgres_refuses_stops_nobody(
     assert len(verdicts(topics)) == 3
 
 
+def test_a_record_that_no_gateway_writes_there_stops_nobody(
+    new_worker: NewWorker, topics: str, database: str
+):
+    """One in a wrong partition would be a second writer's; for a missing one all would wait."""
+    worker = new_worker()
+    worker.claim()
+    misrouted = [
+        encode(wrong("ana", 5)),
+        encode(SetLayout(new_id(), REPLIES, 5)),
+        encode(wrong("bob", 4)),
+        encode(wrong("bob")),
+        encode(Unblock(new_id(), REPLIES, "bob")),
+    ]
+    put(topics, *misrouted, encode(wrong("ana")), encode(wrong("ana", 4)))
+    work(worker, until=8)
+    assert [row[:3] for row in quarantine(database)] == [
+        *(
+            (n + 1, v, "it was addressed by 5 partitions, and the topic has 4")
+            for n, v in enumerate(misrouted[:2])
+        ),
+        *((n + 3, v, "its account has partition 0") for n, v in enumerate(misrouted[2:])),
+    ]
+    assert [verdict.user for verdict in verdicts(topics)] == ["ana", "ana"]
+
+
+def test_partitions_that_a_broker_has_not_heard_of_yet_are_no_mistake(
+    new_worker: NewWorker, topics: str, database: str, monkeypatch: pytest.MonkeyPatch
+):
+    """A partition that Postgres has in use is there, whatever one broker's metadata say."""
+    worker = new_worker()
+    monkeypatch.setattr(worker._reader, "partition_count", lambda: 2)
+    worker.claim()
+    put(topics, encode(SetLayout(new_id(), REPLIES, 4)), encode(wrong("ana", 4)))
+    with psycopg.connect(database) as connection:  # the others have entered it
+        connection.execute(
+            "INSERT INTO partition_progress (partition, epoch, owner, layout)"
+            " SELECT n, 1, 'other', 4 FROM unnest(ARRAY[0, 1, 3]) AS n"
+        )
+    work(worker, until=3)
+    assert quarantine(database) == []
+    assert [verdict.user for verdict in verdicts(topics)] == ["", "ana"]
+
+
 def test_a_record_that_kills_three_owners_is_put_aside(
     new_worker: NewWorker, topics: str, database: str, suspects: list[bytes]
 ):
@@ -99,13 +140,13 @@ def test_a_record_that_kills_three_owners_is_put_aside(
     [(offset, value, reason, _)] = quarantine(database)
     assert (offset, value) == (1, suspects[0])
     assert reason == "the process died 3 times while it decided this record alone"
-    assert [verdict.user for verdict in verdicts(topics)] == ["bob", "eve"]
+    assert [verdict.user for verdict in verdicts(topics)] == ["dea", "eve"]
 
 
 def test_the_second_killer_is_found_like_the_first(
     new_worker: NewWorker, database: str, suspects: list[bytes]
 ):
-    """What counted against one record does not count against the next."""
+    """Deaths that counted against one record do not count against the next."""
     for number in range(3 + 3):
         live_and_die(new_worker, f"victim {number}")
     assert offsets(database) == [1]
@@ -163,7 +204,7 @@ def test_who_leaves_orderly_is_not_suspected_of_anything(
     """After a planned stop the next owner decides whole batches at once."""
     leaving = new_worker("leaving")
     leaving.claim()
-    leaving.leave()
+    leaving.shut_down()
     live = new_worker("next", computing=die)
     live.claim()
     work(live, until=4)
@@ -173,11 +214,11 @@ def test_who_leaves_orderly_is_not_suspected_of_anything(
 def test_only_what_the_dead_one_may_have_read_is_decided_alone(
     new_worker: NewWorker, topics: str, suspects: list[bytes]
 ):
-    """What came later is decided in batches again."""
+    """Later records are decided in batches again."""
     alone: list[bool] = []
     worker = new_worker("next", computing=alone.append)
     worker.claim()
-    put(topics, *(encode(wrong(f"user {n}")) for n in range(20)))
+    put(topics, *(encode(wrong("ana")) for _ in range(20)))
     work(worker, until=24)
     assert alone == [True, False, True, False] * 3
 
@@ -189,78 +230,74 @@ def test_an_owner_that_claims_again_has_not_died(
     worker = new_worker("me")
     worker.claim()
     for _ in range(9):
-        worker._store.mark_alone(worker.progress)
+        worker._store.mark_isolated(worker.progress)
         worker.claim()
     assert worker.progress.suspect
-    assert worker.progress.alone_deaths == 0
+    assert worker.progress.deaths_in_isolation == 0
     work(worker, until=4)
     assert quarantine(database) == []
 
 
 @pytest.fixture
-def command(topics: str, database: str) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs `python -m workers quarantine` with these words."""
-    env = {**os.environ, "KAFKA_BOOTSTRAP_SERVERS": topics, "DATABASE_URL": database}
+def command(topics: str, database: str) -> Callable[..., Any]:
+    """Runs `cerrojo quarantine` with these words."""
+    env = {"KAFKA_BOOTSTRAP_SERVERS": topics, "DATABASE_URL": database}
+    return partial(cerrojo, env, "quarantine")
 
-    def run(*words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "workers", "quarantine", *words],
-            env=env,
-            cwd=PROJECT,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
 
-    return run
+def listed(command: Callable[..., Any]) -> list[dict[str, Any]]:
+    """What the command lists."""
+    found: list[dict[str, Any]] = json.loads(command().stdout)["quarantine"]
+    return found
 
 
 def test_the_quarantine_is_listed_and_replayed(
     new_worker: NewWorker, topics: str, database: str, command: Callable[..., Any]
 ):
-    """The same bytes stand in the same partition again; what still cannot be read comes back."""
-    assert command().stdout == "The quarantine is empty.\n"
+    """The same bytes stand in the same partition again; those that still cannot be read return."""
+    assert listed(command) == []
     worker = new_worker()
     worker.claim()
     put(topics, b"junk", b"rubbish", encode(wrong("ana")))
     work(worker, until=4)
-    listed = command().stdout.splitlines()
-    assert len(listed) == 2
-    assert listed[0].startswith(f"partition {PARTITION}  generation 1  offset 1  20")
-    assert "  4 bytes  " in listed[0]
+    first, _ = listed(command)
+    assert [first[name] for name in ("partition", "generation", "offset", "bytes")] == [
+        *(PARTITION, 1, 1, 4)
+    ]
+    assert first["at"].startswith("20")
 
     done = command("replay", str(PARTITION), "2")
-    assert done.stdout == "1 of them stand in the log again.\n", done.stderr
+    assert done.stdout == '{"appended":1,"refused":[]}\n', done.stderr
     work(worker, until=5)
     assert [(r[0], r[1], r[3]) for r in quarantine(database)] == [
         (1, b"junk", False),
         (2, b"rubbish", True),
         (4, b"rubbish", False),
     ]
-    assert len(command().stdout.splitlines()) == 2
+    assert len(listed(command)) == 2
 
-    assert command("replay", str(PARTITION + 1), "--all").stdout == "There is nothing.\n"
+    assert command("replay", str(PARTITION + 1), "--all").stdout == '{"appended":0,"refused":[]}\n'
     done = command("replay", str(PARTITION), "--all")
-    assert done.stdout == "2 of them stand in the log again.\n"
+    assert done.stdout == '{"appended":2,"refused":[]}\n'
     work(worker, until=7)
     assert {r[1] for r in quarantine(database) if not r[3]} == {b"junk", b"rubbish"}
     assert len(quarantine(database)) == 5
 
 
 @pytest.mark.parametrize(
-    ("words", "sentence"),
+    ("words", "code", "sentence"),
     [
-        (("replay",), "Say which record to replay, by its partition and offset, or --all,"),
-        (("replay", "2", "1", "--all"), "Say which record to replay"),
-        (("replay", "2", "7"), "There is nothing in quarantine from offset 7 of partition 2"),
+        (("replay",), 2, "Name the record to replay by its partition and offset, or give --all,"),
+        (("replay", "2", "1", "--all"), 2, "Name the record to replay"),
+        (("replay", "2", "7"), 1, "The quarantine has no record from offset 7 of partition 2"),
     ],
 )
 def test_what_cannot_be_replayed_is_said_in_a_sentence(
-    command: Callable[..., Any], words: tuple[str, ...], sentence: str
+    command: Callable[..., Any], words: tuple[str, ...], code: int, sentence: str
 ):
-    """And the exit code is 2."""
+    """With the code for it."""
     done = command(*words)
-    assert done.returncode == 2
+    assert done.returncode == code
     assert done.stderr.startswith(sentence)
 
 
@@ -268,22 +305,18 @@ def test_what_kafka_does_not_take_stays_listed(
     new_worker: NewWorker, topics: str, database: str, monkeypatch: pytest.MonkeyPatch
 ):
     """Nothing is marked as replayed that does not stand in the log."""
-    from workers import quarantine_command
-    from workers.quarantine_command import QuarantineCommandError
+    from workers.commands import quarantine as quarantine_command
+    from workers.commands.errors import CommandError
 
     worker = new_worker()
     worker.claim()
     put(topics, b"junk")
     work(worker, until=2)
     monkeypatch.setattr(quarantine_command, "WAIT_SECONDS", 0.5)
-    monkeypatch.setenv("DATABASE_URL", database)
-    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9")
-    import argparse
-
-    import settings
-
-    parser = argparse.ArgumentParser()
-    quarantine_command.add_arguments(parser)
-    with pytest.raises(QuarantineCommandError, match="All stay listed"):
-        quarantine_command.run(settings.load(), parser.parse_args(["replay", "--all"]))
+    with pytest.raises(CommandError, match="All records stay listed"):
+        quarantine_command.replay(
+            Settings(database_url=database, kafka_bootstrap_servers="127.0.0.1:9"),
+            *(None, None),
+            all_=True,
+        )
     assert [row[3] for row in quarantine(database)] == [False]

@@ -1,8 +1,6 @@
-"""`python -m workers resize` and `policy`: what they refuse, and what they say."""
+"""`cerrojo resize` and `policy`: their refusals, and their output."""
 
 from __future__ import annotations
-
-from argparse import ArgumentParser, Namespace
 
 import psycopg
 import pytest
@@ -10,10 +8,10 @@ from confluent_kafka.admin import AdminClient, NewPartitions
 
 from events.topics import ATTEMPTS, describe
 from settings import Settings
-from sql.topology import only_command
-from workers import policy_command, resize_command
-from workers.policy_command import PolicyCommandError
-from workers.resize_command import ResizeCommandError
+from sql.topology import exclusive_command
+from tests.harness.waiting import wait_until
+from workers.commands import change_policy, resize
+from workers.commands.errors import CommandError
 
 POLICY = '{"version": 3, "threshold": 5}'
 
@@ -25,19 +23,23 @@ def config(topics: str, database: str) -> Settings:
         for partition in range(4):
             connection.execute("SELECT claim_partition(%s, 'nobody')", (partition,))
         connection.execute("UPDATE partition_progress SET policy = %s", (POLICY,))
-    return Settings(DATABASE_URL=database, KAFKA_BOOTSTRAP_SERVERS=topics)
+    return Settings(database_url=database, kafka_bootstrap_servers=topics)
 
 
-def resize(config: Settings, partitions: int | None = None) -> str:
-    """What the command says."""
-    return resize_command.run(config, Namespace(partitions=partitions))
+def run_resize(config: Settings, partitions: int | None = None) -> str:
+    """The output of the command."""
+    return str(resize.run(config, partitions))
 
 
-def change_policy(config: Settings, *options: str) -> str:
-    """What the other command says."""
-    parser = ArgumentParser()
-    policy_command.add_arguments(parser)
-    return policy_command.run(config, parser.parse_args(options or ["--threshold", "2"]))
+def run_change_policy(config: Settings) -> str:
+    """The output of the other command."""
+    return str(change_policy.run(config, {"threshold": 2}))
+
+
+def present(config: Settings) -> int:
+    """How many partitions the topic has."""
+    kafka = AdminClient({"bootstrap.servers": config.require_kafka()})
+    return len(describe(kafka, ATTEMPTS).partitions)
 
 
 def query(config: Settings, statement: str) -> list[tuple[object, ...]]:
@@ -49,14 +51,19 @@ def query(config: Settings, statement: str) -> list[tuple[object, ...]]:
 
 def test_it_shows_what_is_used_and_refuses_what_would_lose_attempts(config: Settings):
     """Fewer are never possible, nor are more than anybody uses."""
-    assert resize(config) == resize(config, 4) == "4 partitions of attempts are used."
+    assert run_resize(config) == run_resize(config, 4) == "4 partitions of attempts are used."
     kafka = AdminClient({"bootstrap.servers": config.require_kafka()})
     kafka.create_partitions([NewPartitions(ATTEMPTS, 6)])[ATTEMPTS].result()
-    assert resize(config) == ("4 partitions of attempts are used; 2 more in the topic stay unused.")
-    with pytest.raises(ResizeCommandError, match="4 partitions are used, and they never become"):
-        resize(config, 3)
-    with pytest.raises(ResizeCommandError, match="1025 partitions are more than 1024"):
-        resize(config, 1025)
+    wait_until(lambda: present(config) == 6)  # the controller knows of it a moment earlier
+    assert run_resize(config) == (
+        "4 partitions of attempts are used; 2 more in the topic are unused."
+    )
+    with pytest.raises(
+        CommandError, match="4 partitions are used, and the number cannot be lowered"
+    ):
+        run_resize(config, 3)
+    with pytest.raises(CommandError, match=r"1025 partitions are too many.*1024"):
+        run_resize(config, 1025)
     assert query(config, "SELECT wanted FROM topology") == [(0,)]
 
 
@@ -64,79 +71,46 @@ def test_it_says_whom_it_waits_for_and_goes_on_without_being_waited_for(
     config: Settings, monkeypatch: pytest.MonkeyPatch
 ):
     """Here nobody works; meanwhile neither another number nor another policy is taken."""
-    monkeypatch.setattr(resize_command, "WAIT_SECONDS", 0.2)
-    with pytest.raises(ResizeCommandError, match=r"workers of partitions \[0, 1, 2, 3, 4\]"):
-        resize(config, 5)
-    kafka = AdminClient({"bootstrap.servers": config.require_kafka()})
-    assert len(describe(kafka, ATTEMPTS).partitions) == 5
-    assert resize(config) == "4 partitions of attempts are used, and they are becoming 5."
-    with pytest.raises(ResizeCommandError, match=r"They are becoming 5 already.*resize 5"):
-        resize(config, 6)
-    with pytest.raises(PolicyCommandError, match="Somebody changes"):
-        change_policy(config)
+    monkeypatch.setattr(resize, "WAIT_SECONDS", 0.2)
+    with pytest.raises(CommandError, match=r"workers of partitions \[0, 1, 2, 3, 4\]"):
+        run_resize(config, 5)
+    wait_until(lambda: present(config) == 5)
+    assert run_resize(config) == ("4 partitions of attempts are used; a resize to 5 is under way.")
+    with pytest.raises(CommandError, match=r"A resize to 5 is under way already.*resize 5"):
+        run_resize(config, 6)
+    with pytest.raises(CommandError, match="Another command is changing"):
+        run_change_policy(config)
     query(config, "UPDATE topology SET partitions = 5")
-    assert resize(config, 5) == "5 partitions of attempts are used."
+    assert run_resize(config, 5) == "5 partitions of attempts are used."
 
 
 def test_the_policy_and_the_partitions_are_not_changed_at_the_same_time(config: Settings):
     """A new partition would begin with a policy that is no longer the others'."""
     with psycopg.connect(config.require_database(), autocommit=True) as other:
-        with only_command(other) as alone:
-            assert alone
-            for command in (lambda: resize(config, 5), lambda: change_policy(config)):
-                with pytest.raises((ResizeCommandError, PolicyCommandError), match="this moment"):
+        with exclusive_command(other) as exclusive:
+            assert exclusive
+            for command in (lambda: run_resize(config, 5), lambda: run_change_policy(config)):
+                with pytest.raises((CommandError, CommandError), match="Another command"):
                     command()
-        with only_command(other) as alone:
-            assert alone
+        with exclusive_command(other) as exclusive:
+            assert exclusive
     query(
         config,
         "UPDATE partition_progress SET policy = jsonb_set(policy, '{version}', '4')"
         " WHERE partition = 2",
     )
-    with pytest.raises(ResizeCommandError, match="Not all partitions have the same policy"):
-        resize(config, 5)
+    with pytest.raises(CommandError, match="Not all partitions have the same policy"):
+        run_resize(config, 5)
     assert query(config, "SELECT wanted FROM topology") == [(0,)]
-
-
-@pytest.mark.parametrize(
-    ("options", "sentence"),
-    [
-        (("--threshold", "0"), "--threshold must be from 1 to 100, and is 0."),
-        (("--threshold", "101"), "--threshold must be from 1 to 100, and is 101."),
-        (("--window", "0"), "--window must be from 1 to 86400000 ms, and is 0."),
-        (("--block", "1e16"), "--block must be from 0 to 3153600000000 ms, and is 1"),
-        (("--block-max", "1e16"), "--block-max must be from 0 to 3153600000000 ms"),
-        (("--final", "-1"), "--final must be from 0 to 1000000, and is -1."),
-        (("--forget", "36501"), "--forget must be from 0 to 3153600000000 ms"),
-    ],
-)
-def test_a_policy_that_could_not_be_kept_is_refused(
-    config: Settings, options: tuple[str, ...], sentence: str
-):
-    """A block beyond what a column holds would never close."""
-    with pytest.raises(PolicyCommandError, match=f"^{sentence}"):
-        change_policy(config, *options)
-
-
-@pytest.mark.parametrize("text", ["inf", "nan", "soon"])
-def test_what_is_no_number_is_said_to_be_none(
-    config: Settings, text: str, capsys: pytest.CaptureFixture[str]
-):
-    """Also where Python has one of that name."""
-    with pytest.raises(SystemExit):
-        change_policy(config, "--block", text)
-    assert f"argument --block: invalid number value: '{text}'" in capsys.readouterr().err
 
 
 def test_the_policy_is_only_shown_where_nothing_is_to_be_changed(config: Settings):
     """Also where a partition is behind: that is its worker's affair."""
-    parser = ArgumentParser()
-    policy_command.add_arguments(parser)
     query(
         config,
         "UPDATE partition_progress SET policy = policy || '{\"version\": 2}' WHERE partition = 1",
     )
-    said = policy_command.run(config, parser.parse_args([]))
+    said = str(change_policy.run(config, {}))
     assert said.startswith("Policy 3: 5 wrong passwords")
     assert "It is not in force yet in partitions [1]." in said
 
@@ -145,9 +119,9 @@ def test_it_is_said_which_logs_have_not_got_the_policy(
     config: Settings, monkeypatch: pytest.MonkeyPatch
 ):
     """It would never come into force there."""
-    monkeypatch.setattr(policy_command, "WAIT_SECONDS", 3.0)
+    monkeypatch.setattr(change_policy, "_wait", lambda *_: [])  # nobody works here
     query(config, "UPDATE topology SET partitions = 5")
     query(config, "SELECT claim_partition(4, 'nobody')")
     query(config, f"UPDATE partition_progress SET policy = '{POLICY}'")
-    with pytest.raises(PolicyCommandError, match=r"did not take the policy for partitions \[4\]"):
-        change_policy(config)
+    with pytest.raises(CommandError, match=r"did not accept the policy for partitions \[4\]"):
+        run_change_policy(config)

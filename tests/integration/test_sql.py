@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import psycopg
 import pytest
 
+from gateway.web.schemas import AuditedRequest
+from local import schema
 from sql.migrate import migrate
+from tests.paths import PROJECT
 
-MIGRATIONS = list((Path(__file__).parents[2] / "sql" / "migrations").glob("*.sql"))
+MIGRATIONS = list((PROJECT / "sql" / "migrations").glob("*.sql"))
 DAY_MS = 86_400_000
 
 
@@ -25,43 +27,71 @@ def audit_partitions(database_url: str) -> list[str]:
 
 
 def test_two_at_once_apply_each_migration_once(database_url: str):
-    """Whoever comes second waits and finds nothing to do."""
+    """The second one waits and finds nothing to do."""
     with ThreadPoolExecutor(4) as threads:
         applied = list(threads.map(migrate, [database_url] * 4))
     assert sorted(map(len, applied)) == [0, 0, 0, len(MIGRATIONS)]
     assert migrate(database_url) == []
 
 
-def test_audit_rows_have_a_partition_for_each_day_and_a_default(database_url: str):
-    """Today and a week ahead; anything else lands in the default partition."""
+def test_audit_rows_have_a_partition_for_each_day(database_url: str):
+    """Today and a week ahead; a worker makes any other one before it writes into it."""
     migrate(database_url)
-    partitions = audit_partitions(database_url)
-    assert len(partitions) == 9
-    assert "audit_default" in partitions
+    assert len(audit_partitions(database_url)) == 8
 
 
-def test_a_day_that_the_default_partition_has_rows_of_is_left_there(database_url: str):
-    """Making partitions never fails because somebody was late to make them."""
+def test_a_full_default_partition_is_divided_among_its_days(database_url: str):
+    """As earlier versions left it; each day that was made beside it had it read under a lock."""
     migrate(database_url)
+    rows = [(DAY_MS * day + number, number) for number, day in enumerate((3, 3, 20_000, 5, 60_000))]
     with psycopg.connect(database_url, autocommit=True) as connection:
-        connection.execute(
-            "INSERT INTO audit SELECT extract(epoch FROM now() + interval '9 days') * 1000,"
-            " 0, 1, 0, '', 'attempt', 'ana', true, 0, 0, 0, 1, 0"
-        )
-        connection.execute("SELECT make_audit_partitions(10)")
-    assert len(audit_partitions(database_url)) == 9 + 2
+        connection.execute("CREATE TABLE audit_default PARTITION OF audit DEFAULT")
+        for row in rows:
+            connection.execute(
+                "INSERT INTO audit VALUES"
+                " (%s, 0, 1, %s, '', 'attempt', 'ana', true, 0, 0, 0, 1, 0)",
+                row,
+            )
+        [no_default] = (path for path in MIGRATIONS if path.name == "0010.audit_days.sql")
+        connection.execute(no_default.read_text())
+        kept = connection.execute("SELECT appended_ms, log_offset FROM audit").fetchall()
+        days = connection.execute("SELECT tableoid::regclass::text FROM audit").fetchall()
+    assert sorted(kept, key=lambda row: row[1]) == rows
+    assert {day for (day,) in days} == {
+        *("audit_19700104", "audit_19700106", "audit_20241004", "audit_21340411")
+    }
 
 
-def test_a_start_does_not_wait_for_who_reads_the_audit(database_url: str):
-    """What is missing of the week ahead is left to the housekeeping."""
+def test_a_day_of_the_audit_waits_for_nobody_and_keeps_nobody_waiting(database_url: str):
+    """A backup reads for an hour, and a decision must not wait for it; nor for who makes days."""
+    migrate(database_url)
+    with psycopg.connect(database_url, options="-c lock_timeout=2s") as reading:
+        reading.execute("SELECT count(*) FROM audit")
+        with psycopg.connect(database_url, options="-c lock_timeout=2s") as writing:
+            writing.execute(
+                "INSERT INTO audit SELECT extract(epoch FROM now()) * 1000,"
+                " 0, 1, 0, '', 'attempt', 'ana', true, 0, 0, 0, 1, 0"
+            )
+            with psycopg.connect(database_url, options="-c lock_timeout=2s") as making:
+                making.execute("SELECT make_audit_day(%s)", (3 * DAY_MS,))
+                assert reading.execute("SELECT count(*) FROM audit").fetchone() == (0,)
+                writing.execute(
+                    "INSERT INTO audit SELECT extract(epoch FROM now()) * 1000,"
+                    " 0, 1, 1, '', 'attempt', 'ana', true, 0, 0, 0, 1, 0"
+                )
+    assert "audit_19700104" in audit_partitions(database_url)
+
+
+def test_a_start_does_not_wait_for_who_changes_the_audit(database_url: str):
+    """The partitions that are missing of the week ahead are left to retention."""
     migrate(database_url)
     partitions = audit_partitions(database_url)
     with psycopg.connect(database_url) as connection:
-        connection.execute(f"DROP TABLE {partitions[-2]}")
-    with ThreadPoolExecutor(1) as other, psycopg.connect(database_url) as reader:
-        reader.execute("SELECT count(*) FROM audit")
-        assert other.submit(migrate, database_url).result(timeout=5) == []
-    assert len(audit_partitions(database_url)) == 8
+        connection.execute(f"DROP TABLE {partitions[-1]}")
+    with ThreadPoolExecutor(1) as other, psycopg.connect(database_url) as analyzing:
+        analyzing.execute("LOCK TABLE audit IN SHARE UPDATE EXCLUSIVE MODE")  # as ANALYZE does
+        assert other.submit(migrate, database_url).result(timeout=60) == []
+    assert len(audit_partitions(database_url)) == 7
     migrate(database_url)
     assert audit_partitions(database_url) == partitions
 
@@ -82,7 +112,35 @@ def test_the_views_show_times_for_people(database_url: str):
     ]
 
 
+def test_the_view_of_the_audit_shows_what_the_api_shows(database_url: str):
+    """By a name or two of its own."""
+    migrate(database_url)
+    with psycopg.connect(database_url) as connection:
+        columns = connection.execute("SELECT * FROM decisions").description or []
+    other_names = {"offset": "log_offset", "policy": "policy_version", "user": "username"}
+    shown = {other_names.get(field, field) for field in AuditedRequest.__struct_fields__}
+    assert {column.name for column in columns} == shown
+
+
+def test_each_table_and_view_says_what_it_is(database_url: str):
+    """In the database, where psql shows it, and so in sql/schema.sql."""
+    migrate(database_url)
+    with psycopg.connect(database_url) as connection:
+        silent = connection.execute(
+            "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+            " AND relkind IN ('r', 'p', 'v') AND NOT relispartition AND relname !~ 'yoyo'"
+            " AND obj_description(oid) IS NULL"
+        ).fetchall()
+    assert silent == []
+
+
 def test_a_database_that_is_not_there_is_an_error(database_url: str):
     """Not an endless wait."""
     with pytest.raises(psycopg.OperationalError):
         migrate(database_url + "_missing")
+
+
+def test_the_schema_that_people_read_is_the_one_that_the_migrations_make(database_url: str):
+    """`python -m local.schema` writes it anew."""
+    migrate(database_url)
+    assert schema.dump(database_url) == schema.FILE.read_text(), "run `python -m local.schema`"

@@ -8,30 +8,36 @@ from pathlib import Path
 
 import psutil
 import psycopg
+import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, ConfigResource, ConfigSource, ResourceType
 
-from events.clients import connection
+from events.clients import client_options
 from events.messages import encode
-from events.topics import ATTEMPTS, BLOCKS, VERDICTS, create_topics, describe
+from events.topics import ATTEMPTS, BLOCKS, SOURCES, VERDICTS, create_topics, describe
 from local.servers import Servers
 from sql.migrate import migrate
 from sql.topology import settle_partitions
-from tests.integration.owner import PARTITION, Owners, work, wrong
+from tests.harness.owner import PARTITION, Owners, work, wrong
+from tests.kafka import at
+from workers.partition import publisher
 
-PATIENCE = 60.0  # seconds, far beyond what an election takes
+PATIENCE_SECONDS = 60.0  # far beyond what an election takes
 
 
-def test_one_broker_of_three_may_die(tmp_path: Path, cache_dir: Path) -> None:
+def test_one_broker_of_three_may_die(
+    tmp_path: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Everything is on all three; without the partition's leader, the same owner goes on deciding.
 
     So does its successor, which begins while the broker is away.
     """
+    monkeypatch.setattr(publisher, "DELIVERY_MS", 60_000)  # an owner of these tests claims once
     with Servers(tmp_path, cache_dir, brokers=3) as servers:
         kafka = servers.kafka_bootstrap_servers
-        admin = AdminClient(connection(kafka))
+        admin = AdminClient(client_options(at(kafka)))
         create_topics(admin, 4, replication=3)
-        for topic in (ATTEMPTS, VERDICTS, BLOCKS):
+        for topic in (ATTEMPTS, VERDICTS, BLOCKS, SOURCES):
             assert {len(p.replicas) for p in describe(admin, topic).partitions} == {3}
             assert _enough(admin, topic) == "2"
         migrate(servers.database_url)
@@ -60,9 +66,9 @@ def test_one_broker_of_three_may_die(tmp_path: Path, cache_dir: Path) -> None:
 
 def _put(kafka: str) -> None:
     """Have an attempt acknowledged, however often that takes."""
-    producer = Producer({**connection(kafka), "acks": "all", "enable.idempotence": True})
+    producer = Producer({**client_options(at(kafka)), "acks": "all", "enable.idempotence": True})
     producer.produce(ATTEMPTS, encode(wrong("ana")), partition=PARTITION)
-    assert producer.flush(PATIENCE) == 0
+    assert producer.flush(PATIENCE_SECONDS) == 0
 
 
 def _enough(admin: AdminClient, topic: str) -> str | None:

@@ -21,9 +21,11 @@ from events.messages import (
     encode,
     new_id,
 )
-from events.topics import ATTEMPTS, create_topics, partition_of
-from tests.integration.owner import (
+from events.partitioner import partition_of
+from events.topics import ATTEMPTS, create_topics
+from tests.harness.owner import (
     PARTITION,
+    PATIENCE_SECONDS,
     REPLIES,
     Owners,
     news,
@@ -35,7 +37,7 @@ from tests.integration.owner import (
     wrong,
 )
 from tests.kafka import remove_topics
-from workers.worker import FencedError, Worker
+from workers.partition.worker import FencedError, Worker
 
 NewWorker = Callable[..., Worker]
 
@@ -70,10 +72,10 @@ def test_an_attempt_that_is_written_twice_counts_once(new_worker: NewWorker, top
 def test_what_a_spare_missed_does_not_end_its_claim(new_worker: NewWorker, topics: str):
     """It asks anew whatever a lost connection may have changed; another claim takes its time."""
     worker = new_worker()
-    worker._log._on_error(KafkaError(KafkaError._ALL_BROKERS_DOWN))
+    worker._reader._on_error(KafkaError(KafkaError._ALL_BROKERS_DOWN))
     worker.claim()
     assert worker.run_once()
-    worker._log._on_error(KafkaError(KafkaError._ALL_BROKERS_DOWN))
+    worker._reader._on_error(KafkaError(KafkaError._ALL_BROKERS_DOWN))
     assert not worker.run_once()
 
 
@@ -187,7 +189,7 @@ def test_a_topic_made_anew_starts_a_generation_and_skips_nothing(
 def test_what_waited_for_a_worker_is_not_taken_for_a_wrong_clock(
     new_worker: NewWorker, topics: str
 ):
-    """Two hours without workers: what came meanwhile fits in one batch, and is just late."""
+    """Two hours without workers: the records meanwhile fit in one batch, and are just late."""
 
     def two_hours_later() -> float:
         return time.time() + 7200
@@ -231,6 +233,6 @@ def test_librdkafka_agrees_on_the_partition_of_a_user(topics: str):
             key=user.encode(),
             on_delivery=lambda _, m, u=user: landed.update({u: m.partition()}),
         )
-    producer.flush(10)
+    assert producer.flush(PATIENCE_SECONDS) == 0
     assert landed == {user: partition_of(user, 4) for user in landed}
     assert len(landed) == 4

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from tests.simulation.schedule import Choice, Scenario, Schedule
+from tests.simulation.system import Play, System
 from tests.simulation.world import Violation
 
 TOO_LONG = 1_000
@@ -34,7 +35,12 @@ class FailedError(AssertionError):
     """A schedule did not end as it must; the message has its choices."""
 
 
-def explore(scenario: Scenario, limit: int | None = None) -> Explored:
+def begin(scenario: Scenario | Play) -> Schedule:
+    """A schedule of owners, or of a whole system."""
+    return System(scenario) if isinstance(scenario, Play) else Schedule(scenario)
+
+
+def explore(scenario: Scenario | Play, limit: int | None = None) -> Explored:
     """All schedules, or as many as ``limit`` runs cover (0 schedules are said then)."""
     todo: list[tuple[tuple[Choice, ...], int]] = [((), 0)]
     edges: dict[int, list[int]] = {}
@@ -45,7 +51,7 @@ def explore(scenario: Scenario, limit: int | None = None) -> Explored:
             return Explored(0, len(edges), runs)
         path, came_from = todo.pop()
         runs += 1
-        schedule = Schedule(scenario)
+        schedule = begin(scenario)
         try:
             for choice in path:
                 schedule.do(choice)
@@ -74,9 +80,9 @@ def explore(scenario: Scenario, limit: int | None = None) -> Explored:
     return Explored(_count(edges, root), len(edges), runs)
 
 
-def wander(scenario: Scenario, dice: bytes) -> None:
+def wander(scenario: Scenario | Play, dice: bytes) -> None:
     """One schedule, each choice by a random byte."""
-    schedule = Schedule(scenario)
+    schedule = begin(scenario)
     trail: list[Choice] = []
     try:
         for byte in dice:
@@ -92,9 +98,9 @@ def wander(scenario: Scenario, dice: bytes) -> None:
         schedule.close()
 
 
-def run(scenario: Scenario, choices: Sequence[str]) -> None:
+def run(scenario: Scenario | Play, choices: Sequence[str]) -> None:
     """One schedule again, by the choices that were printed."""
-    schedule = Schedule(scenario)
+    schedule = begin(scenario)
     try:
         for said in choices:
             what, owner, how = said.rsplit(":", 2)

@@ -1,45 +1,37 @@
-"""The worker, broken on purpose: by a change of its text, or a change of what it works with."""
+"""Workers and gateways, broken on purpose: by a change of their text, or of what they work with."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
-from types import ModuleType
 
-from tests.simulation.conftest import Silence
-from tests.simulation.owners import FIRST, NewWorker, Owner, Publisher, Store, real_worker
+from gateway.blocklist import consumer
+from gateway.kafka import verdict_consumer, verdict_retry
+from tests.simulation.gateways import Code, code
+from tests.simulation.owners import (
+    SELDOM,
+    NewWorker,
+    Owner,
+    Store,
+    real_worker,
+    worker_module,
+    worker_of,
+)
 from tests.simulation.world import Tables, rows_of
-from workers import worker
-from workers.batch import AuditRow, Batch
-from workers.store import Progress
+from workers.decision.batch import AuditRow, Batch
+from workers.partition.publisher import Publisher
+from workers.partition.store import Progress
+from workers.partition.worker import Worker
 
 
-def changed(*changes: tuple[str, str]) -> NewWorker:
+def changed(*changes: tuple[str, str], heartbeat_seconds: float = 0.0) -> NewWorker:
     """The worker with these parts of its text replaced; each must be there."""
-    source = inspect.getsource(worker).replace(
-        "class FencedError(Exception):", "from workers.worker import FencedError\nclass Unused:"
-    )
-    for before, after in changes:
-        assert before in source, f"the worker has changed; adapt this mutant: {before}"
-        source = source.replace(before, after)
-    module = ModuleType("broken_worker")
-    module.__dict__["__name__"] = "workers.worker"
-    exec(compile(source, "broken_worker", "exec"), module.__dict__)  # noqa: S102
-    module.__dict__.update(HEARTBEAT_SECONDS=0.0, log=Silence())
-
-    def new_worker(owner: Owner, publisher: Publisher) -> worker.Worker:
-        made: worker.Worker = module.Worker(
-            0, owner.name, owner.log, owner.store, publisher, FIRST, clock=lambda: 0.0
-        )
-        return made
-
-    return new_worker
+    return worker_of(worker_module(*changes, heartbeat_seconds=heartbeat_seconds))
 
 
 def with_store(make: Callable[[Owner], Store]) -> NewWorker:
     """The worker as it is, with a broken store."""
 
-    def new_worker(owner: Owner, publisher: Publisher) -> worker.Worker:
+    def new_worker(owner: Owner, publisher: Publisher) -> Worker:
         owner.store = make(owner)
         return real_worker(owner, publisher)
 
@@ -49,7 +41,7 @@ def with_store(make: Callable[[Owner], Store]) -> NewWorker:
 class ForgetfulStore(Store):
     """Nothing is said again at a claim."""
 
-    def decided(self, generation: int, from_offset: int, to_offset: int) -> list[AuditRow]:
+    def audit_rows(self, generation: int, from_offset: int, to_offset: int) -> list[AuditRow]:
         return []
 
 
@@ -58,16 +50,16 @@ class LenientStore(Store):
 
     def apply(self, progress: Progress, batch: Batch) -> bool:
         def do() -> bool:
-            stored = self._world.tables.progress
+            stored = self._world.read_progress(self._at)
             assert stored is not None
             mine = progress._replace(epoch=stored.epoch)
-            return self._world.apply(self._owner.name, mine, batch)
+            return self._world.apply(self._owner.name, mine, batch, self._at)
 
         return self._owner.call("apply", do)
 
 
 class OneSnapshotStore(Store):
-    """What is to be said again is read in the snapshot of the claim's statement.
+    """The decisions to be published again are read in the snapshot of the claim's statement.
 
     The statement has its snapshot, waits for the lock of a commit that is under way, and only
     then writes.
@@ -83,8 +75,8 @@ class OneSnapshotStore(Store):
         self._snapshot = self._world.tables
         return self._world.key()
 
-    def decided(self, generation: int, from_offset: int, to_offset: int) -> list[AuditRow]:
-        return rows_of(self._snapshot, generation, from_offset, to_offset)
+    def audit_rows(self, generation: int, from_offset: int, to_offset: int) -> list[AuditRow]:
+        return rows_of(self._snapshot, generation, from_offset, to_offset, self._at)
 
 
 class TwoStatementsStore(Store):
@@ -97,17 +89,7 @@ class TwoStatementsStore(Store):
         return progress
 
 
-class TirelessStore(Store):
-    """A new connection is taken for the old one."""
-
-    @property
-    def cut(self) -> bool:
-        return False
-
-    @cut.setter
-    def cut(self, _: bool) -> None:
-        """Nobody notices."""
-
+ANNOUNCES = "        self._publisher.announce(progress.epoch, progress.position)\n"
 
 MUTANTS: dict[str, NewWorker] = {
     "publishes before it commits": changed(
@@ -118,9 +100,12 @@ MUTANTS: dict[str, NewWorker] = {
         )
     ),
     "commits before the last verdicts are acknowledged": changed(
-        ("is ever unsaid.\n            self._wait_for_publishing()", "is ever unsaid."),
+        (
+            "may be unacknowledged.\n            self._wait_for_publishing()",
+            "may be unacknowledged.",
+        ),
     ),
-    "moves before the last verdicts are acknowledged": changed(
+    "moves before what it has said is acknowledged": changed(
         (
             "        self._wait_for_publishing()\n        self.progress = self._resume",
             "        self.progress = self._resume",
@@ -130,7 +115,15 @@ MUTANTS: dict[str, NewWorker] = {
     "commits without a look at the epoch": with_store(LenientStore),
     "claims in two statements": with_store(TwoStatementsStore),
     "says again what the claim's snapshot had": with_store(OneSnapshotStore),
-    "does not notice a new connection": with_store(TirelessStore),
+    "does not say that it has claimed": changed((ANNOUNCES, "")),
+    "says where it goes on and not what it has claimed": changed(
+        (ANNOUNCES, ""),
+        (
+            "        self._note_suspects(progress)\n",
+            "        self._publisher.announce(progress.epoch, self.progress.position)\n"
+            "        self._note_suspects(progress)\n",
+        ),
+    ),
     "publishes what it could not commit": changed(("if not applied:", "if False:")),
     "claims again when it is fenced": changed(("stored.epoch > self.progress.epoch", "False")),
     "says that it has published what it has not": changed(
@@ -150,8 +143,74 @@ MUTANTS: dict[str, NewWorker] = {
     "does not look at the log when it claims": changed(
         ("self.progress = self._resume(progress, topic_id)", "self.progress = progress")
     ),
-    "skips a record": changed(("decoded = decode(records)", "decoded = decode(records[-1:])")),
+    "skips a record": changed(("decode(records, self._open)", "decode(records[-1:], self._open)")),
+    "enters a layout without waiting for what is unsaid": changed(
+        (
+            "        self._wait_for_publishing()  # afterwards no claim",
+            "        # afterwards no claim",
+        ),
+        heartbeat_seconds=SELDOM,
+    ),
+    "looks repeated ids up in the last batch only": changed(
+        (
+            "        self._recent_ids.add(",
+            "        self._recent_ids = RecentIds(self.progress.generation, 0)\n"
+            "        self._recent_ids.add(",
+        )
+    ),
+    "forgets the ids when it enters a layout": changed(
+        (
+            "            self._recent_ids.enter_generation(stored.generation)\n",
+            "            self._recent_ids = RecentIds(stored.generation, 0)\n",
+        )
+    ),
+    "deletes a name behind what is not published": changed(
+        ("until_deletion(decidable_prefix(decoded, layout))", "decidable_prefix(decoded, layout)")
+    ),
     "decides out of order": changed(
-        ("decoded = decode(records)", "decoded = decode(records)[::-1]")
+        ("decode(records, self._open)", "decode(records, self._open)[::-1]")
+    ),
+}
+
+
+NOTES_THE_END = "            start = end_offset(consumer, self._topic, PARTITION)\n"
+LOADS = "            self._load(start)\n"
+
+RESTARTS = "            self._soon(self._blocklist.ends.restart, start, time.monotonic())\n"
+
+BROKEN_GATEWAYS: dict[str, Code] = {
+    "loads before it notes the end of the news": code(
+        (
+            consumer,
+            NOTES_THE_END + LOADS,
+            "            self._load(0)\n" + NOTES_THE_END + RESTARTS,
+        )
+    ),
+    "is ready before it notes the end of the verdicts": code(
+        (
+            verdict_consumer,
+            "        end = end_offset(consumer, topic, partition)\n",
+            "        self._on_ready(partition)\n"
+            "        end = end_offset(consumer, topic, partition)\n",
+        )
+    ),
+    "believes an old view of the news": code(
+        (
+            consumer,
+            NOTES_THE_END + LOADS,
+            NOTES_THE_END + LOADS + NOTES_THE_END,
+        )
+    ),
+    "writes each request twice": code(
+        (
+            verdict_retry,
+            "                return verdict\n",
+            "                return await self._verdict_client.ask(\n"
+            "                    user,\n"
+            "                    destination,\n"
+            "                    seconds_until(due),\n"
+            "                    lambda id_, reply, used: request(id_, reply, used, expires_ms),\n"
+            "                )\n",
+        )
     ),
 }

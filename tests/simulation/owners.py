@@ -1,90 +1,179 @@
 """A worker's process that stops before each thing it does to the world.
 
-It runs the real :class:`workers.worker.Worker` in a greenlet. What only it can see (its
-producer's queue, its reader's position) happens at once; before all else it hands over to
-the scheduler, which decides when it happens and how it ends.
+It runs the real :class:`workers.partition.worker.Worker` in a greenlet. Steps that only it can see
+(its producer's queue, its reader's position) happen at once; before all else it hands over to the
+scheduler, which decides when it happens and how it ends.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Sequence
-from typing import TypeVar, cast
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import Any, TypeVar, cast
 
+import msgspec
 import psycopg
 from confluent_kafka import KafkaError, KafkaException
 from greenlet import GreenletExit, getcurrent, greenlet  # type: ignore[import-untyped]
 
-from events.messages import BlocksMessage, Policy, SetPolicy
-from events.positions import Position
-from tests.simulation.world import World, heartbeat, news_of, proposal
-from workers.batch import AuditRow, Batch, Record
-from workers.log import LogMovedError
-from workers.policy import LockState
-from workers.publisher import PublishError
-from workers.store import Progress
-from workers.worker import FencedError, Worker
+from events.messages import (
+    BlocksMessage,
+    Claimed,
+    Policy,
+    SetLayout,
+    SetPolicy,
+    Verdict,
+    decode_attempts,
+    decode_blocks,
+    decode_verdict,
+)
+from events.topics import ATTEMPTS, BLOCKS, VERDICTS
+from tests.simulation.copies import copy_of
+from tests.simulation.replay import REACH
+from tests.simulation.world import PARTITION, Life, World
+from workers.decision.batch import AuditRow, Batch, Record
+from workers.decision.policy import LockState
+from workers.partition import deduplication, publisher, worker
+from workers.partition.attempt_reader import LogMovedError
+from workers.partition.deduplication import Seen
+from workers.partition.publisher import Publisher, PublishError
+from workers.partition.store import Progress
+from workers.partition.worker import FencedError, Worker
 
 T = TypeVar("T")
 
 AWAY = (psycopg.OperationalError, KafkaException, PublishError, LogMovedError)
-"""What a worker's process answers by claiming again, as workers.clients.FAILURES."""
+"""The errors after which a worker's process claims again, as workers.partition.clients.FAILURES."""
 
 FIRST = Policy(version=1, threshold=2)
-"""What the settings of every simulated worker say."""
+"""The policy in the settings of every simulated worker."""
 
-WRITES = {"claim", "apply", "move"}
+WRITES = {"claim", "apply", "move", "enter_layout"}
 """The calls of which the client may not learn whether they happened."""
 
 
-class Publisher:
-    """A producer: what it was given is queued until the scheduler lets it arrive."""
+Message = BlocksMessage | SetPolicy | SetLayout | Verdict
 
-    def __init__(self, owner: Owner) -> None:
-        self._owner = owner
-        self.queue: deque[BlocksMessage | SetPolicy] = deque()
-        self.verdicts: list[tuple[bytes, str, int]] = []
+TOPICS = (BLOCKS, VERDICTS, ATTEMPTS)
 
-    def publish(self, generation: int, decisions: Sequence[AuditRow]) -> None:
-        self._owner.world.check_verdicts(decisions)
-        self.verdicts += [(row.id, row.decision.name, row.until_ms) for row in decisions]
-        self.queue.extend(news_of(generation, decisions))
+ANY = len(TOPICS)
+"""Instead of a topic's number: whichever has the oldest message."""
 
-    def heartbeat(self, epoch: int, position: Position, partitions: int) -> None:
-        self.queue.append(heartbeat(epoch, position))
 
-    def propose_policy(self, policy: Policy) -> None:
-        self._owner.proposals += 1
-        self.queue.append(proposal(policy, self._owner.number * 100 + self._owner.proposals))
+class Producer:
+    """Each message is queued until the scheduler lets it arrive: in order in each topic."""
 
-    def propose_layout(self, layout: int) -> None:
-        raise NotImplementedError("the simulated world has one partition")
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self._owner: Owner = config["owner"]
+        self._owner.producer = self
+        self.queue: list[tuple[str, int, Message]] = []
 
-    def wait(self, seconds: float) -> bool:
-        if not self.queue and not self.verdicts:
-            return True
-        return self._owner.call("wait" if seconds else "waited", self.acknowledge)
+    def produce(self, topic: str, value: bytes, partition: int, on_delivery: object) -> None:
+        owner, message = self._owner, DECODE[topic](value)
+        if isinstance(message, SetPolicy | SetLayout):
+            owner.proposals += 1
+            id_ = owner.proposals.to_bytes(8, "big")  # a random one could not be repeated
+            message = msgspec.structs.replace(message, id=owner.name.encode().ljust(8) + id_)
+        elif isinstance(message, Verdict):
+            owner.world.check_verdict(message)
+        self.queue.append((topic, partition, message))
+        if isinstance(message, Claimed) and not owner.partial:
+            self.arrive()
+
+    def poll(self, seconds: float) -> int:
+        return 0
+
+    def flush(self, seconds: float) -> int:
+        if self.queue:
+            self._owner.call("wait" if seconds else "waited", self.acknowledge)
+        return len(self.queue)
 
     @property
     def unsaid(self) -> int:
         """How many verdicts nobody has acknowledged."""
-        return len(self.verdicts)
+        return sum(topic == VERDICTS for topic, _, _ in self.queue)
 
     def acknowledge(self) -> bool:
         """All that is queued arrives."""
-        self._owner.world.verdicts.update(self.verdicts)
-        self.verdicts.clear()
         while self.queue:
             self.arrive()
         return True
 
-    def arrive(self) -> None:
-        """The oldest message of the queue is in its topic."""
-        message = self.queue.popleft()
-        if isinstance(message, SetPolicy):
-            self._owner.world.append(message)
+    def arrive(self, number: int = ANY) -> None:
+        """The oldest message for this topic is there."""
+        first = next(
+            n for n, (t, _, _) in enumerate(self.queue) if number in (ANY, TOPICS.index(t))
+        )
+        _, partition, message = self.queue.pop(first)
+        world = self._owner.world
+        if isinstance(message, SetPolicy | SetLayout):
+            world.append(message, partition)
+        elif isinstance(message, Verdict):
+            world.publish_verdict(message, partition)
         else:
-            self._owner.world.blocks.append(message)
+            world.publish_blocks(message)
+
+
+DECODE: dict[str, Callable[[bytes], Any]] = {
+    BLOCKS: decode_blocks,
+    VERDICTS: decode_verdict,
+    ATTEMPTS: decode_attempts,
+}
+
+PUBLISHER = copy_of(
+    publisher,
+    Producer=Producer,
+    client_options=lambda owner: {"owner": owner},
+    PublishError=PublishError,
+)
+"""The real publisher, over a simulated producer."""
+
+
+class Time:
+    """The module, for workers that keep the world's time."""
+
+    perf_counter = time = staticmethod(lambda: 0.0)
+    sleep = staticmethod(lambda _: None)
+    seconds = 0.0
+
+    @classmethod
+    def monotonic(cls) -> float:
+        """Seconds since the beginning of the world whose owner runs."""
+        return cls.seconds
+
+
+class Silence:
+    """Takes what is logged."""
+
+    def info(self, *_: object, **__: object) -> None:
+        """Nothing."""
+
+    warning = error = exception = info
+
+
+def worker_module(
+    *changes: tuple[str, str], heartbeat_seconds: float = 0.0, **names: object
+) -> ModuleType:
+    """The worker's module, with parts of its text replaced.
+
+    It sends a heartbeat each time there can be one, if not told otherwise, knows ids again in a
+    short reach, and logs nothing.
+    """
+    return copy_of(
+        worker,
+        *changes,
+        HEARTBEAT_SECONDS=heartbeat_seconds,
+        LAYOUT_POLL_SECONDS=0.0,
+        RecentIds=DEDUPLICATION.RecentIds,
+        FencedError=FencedError,
+        logger=Silence(),
+        **names,
+    )
+
+
+DEDUPLICATION = copy_of(deduplication, DEDUPLICATION_OFFSETS=REACH)
+
+WORKER = worker_module()
 
 
 class Store:
@@ -93,6 +182,7 @@ class Store:
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
         self._world = owner.world
+        self._at = owner.partition
         self.cut = False
         """Whether the connection of the last claim is gone."""
 
@@ -100,53 +190,50 @@ class Store:
         return self._owner.call("claim", lambda: self._claim(owner))
 
     def progress(self) -> Progress | None:
-        return self._call("progress", lambda: self._world.tables.progress)
+        return self._call("progress", lambda: self._world.read_progress(self._at))
 
     def move(self, progress: Progress, missing: int) -> bool:
-        return self._call("move", lambda: self._world.move(self._owner.name, progress, missing))
+        name, at = self._owner.name, self._at
+        return self._call("move", lambda: self._world.move(name, progress, missing, at))
 
-    def mark_alone(self, progress: Progress) -> bool:
+    def mark_isolated(self, progress: Progress) -> bool:
         # The mark is only for who counts deaths, and nobody does in here.
-        stored = self._world.tables.progress
+        stored = self._world.tables.parts[self._at].progress
         return stored is not None and stored.epoch == progress.epoch
 
-    def leave(self, progress: Progress) -> None:
+    def mark_clean_shutdown(self, progress: Progress) -> None:
         raise NotImplementedError("simulated owners never finish orderly")
 
     def states(self, users: set[str]) -> dict[str, LockState]:
         return self._call("states", lambda: self._world.read_states(users))
 
     def apply(self, progress: Progress, batch: Batch) -> bool:
-        return self._call("apply", lambda: self._world.apply(self._owner.name, progress, batch))
+        name, at = self._owner.name, self._at
+        return self._call("apply", lambda: self._world.apply(name, progress, batch, at))
 
     def enter_layout(self, progress: Progress, layout: int) -> bool:
-        raise NotImplementedError("the simulated world has one partition")
+        return self._call(
+            "enter_layout", lambda: self._world.enter_layout(progress, layout, self._at)
+        )
 
     def newest_policy(self) -> Policy | None:
-        return None
+        return self._world.newest_policy()
 
-    def offsets_of_ids(self, progress: Progress, from_offset: int) -> dict[bytes, int]:
+    def recent_requests(self, progress: Progress) -> list[Seen]:
+        return self._call("recent_requests", lambda: self._world.read_requests(progress, self._at))
+
+    def audit_rows(self, generation: int, from_offset: int, to_offset: int) -> list[AuditRow]:
         return self._call(
-            "offsets_of_ids",
-            lambda: {
-                row.id: row.offset
-                for row in self._world.read_decided(
-                    progress.generation, from_offset, progress.next_offset
-                )
-            },
+            "audit_rows",
+            lambda: self._world.read_decided(generation, from_offset, to_offset, self._at),
         )
 
-    def decided(self, generation: int, from_offset: int, to_offset: int) -> list[AuditRow]:
-        return self._call(
-            "decided", lambda: self._world.read_decided(generation, from_offset, to_offset)
-        )
-
-    def appended_at(self, offset: int) -> int | None:
-        return self._call("appended_at", lambda: self._world.read_appended_at(offset))
+    def append_time_ms(self, offset: int) -> int | None:
+        return self._call("append_time_ms", lambda: self._world.read_appended_at(offset, self._at))
 
     def _claim(self, owner: str) -> Progress:
         self.cut = False
-        return self._world.claim(owner)
+        return self._world.claim(owner, self._at)
 
     def _call(self, what: str, do: Callable[[], T]) -> T:
         def on_the_claims_connection() -> T:
@@ -157,7 +244,7 @@ class Store:
         return self._owner.call(what, on_the_claims_connection)
 
 
-class Log:
+class Reader:
     """The log as one owner reaches it. Its consumer hears of every change of the log."""
 
     def __init__(self, owner: Owner) -> None:
@@ -167,20 +254,27 @@ class Log:
         self.changed = False
 
     @property
+    def _life(self) -> Life:
+        return self._world.lives[self._owner.partition]
+
+    @property
     def due(self) -> bool:
         """Whether the next read brings anything but nothing."""
-        return self.changed or self.offset != self._world.life.end
+        return self.changed or self.offset != self._life.end
 
     @property
     def waiting(self) -> int:
         """How many records the next read could bring."""
-        return self._world.life.end - self.offset
+        return self._life.end - self.offset
 
     def topic_id(self) -> str:
-        return self._owner.call("topic_id", lambda: self._world.life.topic_id)
+        return self._owner.call("topic_id", lambda: self._life.topic_id)
+
+    def partition_count(self) -> int:
+        return self._world.most
 
     def bounds(self) -> tuple[int, int]:
-        return self._owner.call("bounds", lambda: (self._world.life.start, self._world.life.end))
+        return self._owner.call("bounds", lambda: (self._life.start, self._life.end))
 
     def seek(self, offset: int) -> None:
         self.offset = offset
@@ -194,7 +288,7 @@ class Log:
         return self._owner.call("read_at", lambda: self._read_at(offset))
 
     def at_end(self, next_offset: int) -> bool:
-        return self._world.life.end <= next_offset
+        return self._life.end <= next_offset
 
     def forget_connection_lost(self) -> None:
         self.changed = False
@@ -204,14 +298,14 @@ class Log:
         return lost
 
     def _read(self, limit: int) -> list[Record]:
-        life = self._world.life
+        life = self._life
         if self.changed or not life.start <= self.offset <= life.end:
             raise LogMovedError("the log does not hold the offset")
         first = self.offset - life.start
         return list(life.records[first : first + min(limit, self._owner.take)])
 
     def _read_at(self, offset: int) -> Record:
-        life = self._world.life
+        life = self._life
         if not life.start <= offset < life.end:
             raise LogMovedError("the log does not hold the offset")
         self.offset = offset
@@ -221,32 +315,70 @@ class Log:
 NewWorker = Callable[["Owner", Publisher], Worker]
 
 
-def real_worker(owner: Owner, publisher: Publisher) -> Worker:
-    """The worker as it is."""
-    return Worker(0, owner.name, owner.log, owner.store, publisher, FIRST, clock=lambda: 0.0)
+def worker_of(module: ModuleType) -> NewWorker:
+    """Makes the worker of this module."""
+
+    def new_worker(owner: Owner, publisher: Publisher) -> Worker:
+        made: Worker = module.Worker(
+            *(owner.partition, owner.name, owner.reader, owner.store, publisher, FIRST),
+            clock=lambda: 0.0,
+        )
+        return made
+
+    return new_worker
+
+
+real_worker = worker_of(WORKER)
+"""The worker as it is."""
+
+SELDOM = 1e9
+"""Seconds between heartbeats: one after a claim, and one after a layout is in force."""
+
+timed_worker = worker_of(worker_module(heartbeat_seconds=0.5, time=Time))
+"""The worker with a heartbeat in half a second of the world's time."""
+
+quiet_worker = worker_of(worker_module(heartbeat_seconds=SELDOM))
+"""The worker with few heartbeats, for scenarios whose owners would take too many steps."""
 
 
 class Owner:
     """A process with a worker. ``pending`` is what it is about to do; None: it has ended."""
 
+    @staticmethod
+    def prefixed(name: str) -> str:
+        """Its topics are nobody else's."""
+        return name
+
     def __init__(
-        self, world: World, name: str, number: int, new_worker: NewWorker = real_worker
+        self,
+        world: World,
+        name: str,
+        number: int,
+        new_worker: NewWorker = real_worker,
+        partial: bool = False,
+        partition: int = PARTITION,
     ) -> None:
+        self.partial = partial
+        """Whether what is published may arrive one by one, and a claim later than it is made."""
+        self.partition = partition
         self.world = world
         self.name = name
         self.number = number
         self.proposals = 0
         self.store = Store(self)
-        self.log = Log(self)
-        self.publisher = Publisher(self)
-        self.late: list[Publisher] = []
-        """Producers that are gone; what they had sent may arrive all the same."""
-        self.take = 500
+        self.reader = Reader(self)
+        self.producer: Producer
+        """That of the publisher."""
+        self.publisher: Publisher = PUBLISHER.Publisher(self, partition)
+        self.late: list[Producer] = []
+        """Producers that are gone; their messages may arrive all the same."""
+        self.take = REACH
         self.pending: str | None = "start"
         self.idle = False
         self.past = hash(name)
         """Two owners with the same past are in the same state."""
         self.failure: BaseException | None = None
+        self.worker: Worker | None = None
         self._new_worker = new_worker
         self._scheduler = getcurrent()
         self._greenlet = greenlet(self._run)
@@ -254,7 +386,20 @@ class Owner:
     @property
     def parked(self) -> bool:
         """Whether it has seen that there is nothing to do, and there still is not."""
-        return self.idle and self.pending == "read" and not (self.log.due or self.store.cut)
+        if not self.idle or self.store.cut:
+            return False
+        if self.pending == "read":
+            return not self.reader.due
+        return self.pending == "progress" and self._waits_for_others()
+
+    def _waits_for_others(self) -> bool:
+        """Whether its partition waits for others to enter its layout."""
+        owned, tables = self.worker, self.world.tables
+        if owned is None or owned.progress is None or not owned.waits_for_layout:
+            return False
+        stored = tables.parts[self.partition].progress
+        same = stored is not None and stored.epoch == owned.progress.epoch
+        return same and tables.partitions < owned.progress.layout
 
     def call(self, what: str, do: Callable[[], T]) -> T:
         """Let the scheduler decide when and how this happens."""
@@ -274,13 +419,14 @@ class Owner:
         return result
 
     def step(self, outcome: str = "done") -> None:
-        """What is pending happens; go on until something else is."""
+        """Let the pending step happen; go on until there is another."""
+        Time.seconds = self.world.now_ms / 1000
         self._greenlet.switch(outcome)
         if self.failure is not None:
             raise self.failure
 
     def crash(self) -> None:
-        """End at once. What the producer had sent may still arrive."""
+        """End at once. The producer's messages may still arrive."""
         self._greenlet.throw(GreenletExit)
         self._drop_publisher()
         self.pending = None
@@ -301,23 +447,27 @@ class Owner:
         """As workers.partition does it."""
         while True:
             self.past = hash((self.name, self.proposals))  # a new worker remembers nothing
-            worker = self._new_worker(self, self.publisher)
+            owned = self.worker = self._new_worker(self, self.publisher)
             try:
-                worker.claim()
-                while worker.run_once():
+                owned.claim()
+                while owned.run_once():
                     pass
             except AWAY:
                 pass
             self._drop_publisher()
 
     def _drop_publisher(self) -> None:
-        # A verdict that nobody waited for counts as lost: the worst that can be.
-        self.publisher.verdicts.clear()
-        if self.publisher.queue:
-            self.late.append(self.publisher)
-        self.publisher = Publisher(self)
+        producer = self.producer
+        if not self.partial:
+            # A verdict that nobody waited for counts as lost: the worst that can be.
+            producer.queue = [message for message in producer.queue if message[0] != VERDICTS]
+        if producer.queue:
+            self.late.append(producer)
+        self.publisher = PUBLISHER.Publisher(self, self.partition)
 
     def _remember(self, what: str, result: object) -> None:
+        if what == "progress" and self._waits_for_others():
+            self.idle = True
         if what not in ("waited", "progress"):  # a heartbeat's looks change nothing
             self.idle = what == "read" and result == []
         self.past = hash((self.past, what, _hashable(result)))

@@ -1,0 +1,68 @@
+"""Middleware for a WSGI login that cannot be changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import closing, nullcontext
+from functools import partial
+from http import HTTPStatus
+from io import BytesIO
+from typing import Any
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+from cerrojo_client import Cerrojo, OnUndecided
+from cerrojo_client.login_form import LoginForm, Settled
+
+
+class CerrojoMiddleware:
+    """Holds the view's answer back until Cerrojo has decided."""
+
+    def __init__(
+        self, app: WSGIApplication, client: Cerrojo, form: LoginForm, *, on_undecided: OnUndecided
+    ) -> None:
+        self._app, self._form = app, form
+        self._login = partial(client.login, on_undecided=on_undecided)
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """The view's answer, or the refusal in its place."""
+        path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+        if not self._form.concerns(environ["REQUEST_METHOD"], path):
+            return self._app(environ, start_response)
+        answer: Any = None
+
+        def check() -> bool:
+            nonlocal answer
+            answer = _answer(self._app, environ)
+            return self._form.is_right(int(answer[0][:3]))
+
+        try:
+            user, agent = self._user(environ), environ.get("HTTP_USER_AGENT")
+            verdict = self._login(user, check, user_agent=agent)
+        except Settled as settled:
+            verdict = settled.verdict
+        if not verdict.may_tell:
+            number, headers, body = self._form.refusal(verdict)
+            answer = f"{number} {HTTPStatus(number).phrase}", headers, body
+        start_response(answer[0], answer[1])
+        return [answer[2]]
+
+    def _user(self, environ: WSGIEnvironment) -> str:
+        body = environ["wsgi.input"].read(self._form.size(environ.get("CONTENT_LENGTH")))
+        environ["wsgi.input"] = BytesIO(body)
+        kind, query = environ.get("CONTENT_TYPE", ""), environ.get("QUERY_STRING", "")
+        return self._form.user(kind, query, body)
+
+
+def _answer(app: WSGIApplication, environ: WSGIEnvironment) -> tuple[str, Any, bytes]:
+    """The view's status, headers and body."""
+    started: list[Any] = []
+    chunks: list[bytes] = []
+
+    def start_response(status: str, headers: Any, exc_info: Any = None) -> Any:
+        started[:] = status, headers
+        return chunks.append
+
+    parts: Any = app(environ, start_response)
+    with closing(parts) if hasattr(parts, "close") else nullcontext():
+        chunks.extend(parts)
+    return started[0], started[1], b"".join(chunks)

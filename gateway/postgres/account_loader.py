@@ -1,0 +1,88 @@
+"""Loads accounts in batches: those asked for while Postgres answers are the next batch."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from psycopg import AsyncConnection
+
+from gateway.errors import UnavailableError
+from gateway.postgres.accounts import Account, select_accounts
+from gateway.postgres.database import Queries
+
+LATE_SECONDS = 0.1
+"""The next batch waits so long for the one before."""
+
+Answer = asyncio.Future[Account | None]
+
+
+class AccountLoader:
+    """The accounts, as Postgres has them now."""
+
+    def __init__(
+        self,
+        database: Queries,
+        deadline_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._database = database
+        self._deadline = deadline_seconds
+        self._clock = clock
+        self._waiting: dict[str, Answer] = {}
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._started = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def account(self, user: str, seconds: float) -> Account | None:
+        """This user's account; None where there is none.
+
+        Raises UnavailableError where Postgres does not say within this time.
+        """
+        answer = self._waiting.get(user)
+        if answer is None:
+            answer = self._waiting[user] = asyncio.get_running_loop().create_future()
+        self._go_on()
+        await asyncio.wait((answer,), timeout=seconds)
+        if not answer.done():
+            raise UnavailableError("Postgres did not answer in time; try again later")
+        return answer.result()
+
+    def _go_on(self) -> None:
+        if not self._waiting or self._timer:
+            return
+        late = self._started + LATE_SECONDS - self._clock()
+        if self._under_way and late > 0:
+            self._timer = asyncio.get_running_loop().call_later(late, self._start)
+        else:
+            self._start()
+
+    def _start(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        self._started = self._clock()
+        answers, self._waiting = self._waiting, {}
+        task = asyncio.ensure_future(self._look_up(answers))
+        self._under_way.add(task)
+        task.add_done_callback(self._end)
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
+        if self._waiting:
+            self._start()
+
+    async def _look_up(self, answers: dict[str, Answer]) -> None:
+        async def query(connection: AsyncConnection) -> dict[str, Account]:
+            return await select_accounts(connection, list(answers))
+
+        try:
+            found = await self._database.run(query, self._deadline)
+        except Exception as error:
+            for answer in answers.values():
+                answer.set_exception(error)
+                answer.exception()  # the caller may have given up and not look at it
+        else:
+            for user, answer in answers.items():
+                answer.set_result(found.get(user))

@@ -1,1 +1,0 @@
-"""A file for each resource, a function for each endpoint."""

@@ -1,0 +1,69 @@
+// Questions to the gateway and answers in words, for the operator console.
+
+const PATIENCE = 8000; // ms for one answer
+
+// Something that a person must hear; the message is a sentence.
+export class Problem extends Error {}
+
+// One request. Gives {status, body, link} where the status is expected, or throws a Problem.
+export async function ask(method, address, expected = [200], content = undefined) {
+  let answer, body;
+  try {
+    const signal = AbortSignal.timeout(PATIENCE);
+    // By the first header the gateway knows that no form or link of a page elsewhere changes something.
+    const headers = { "X-Cerrojo-Console": "1" };
+    if (content !== undefined) headers["Content-Type"] = "application/json";
+    const sent = content === undefined ? undefined : JSON.stringify(content);
+    answer = await fetch(address, { method, headers, body: sent, signal, cache: "no-store" });
+    body = await answer.json().catch((error) => {
+      if (error instanceof SyntaxError) return null; // not JSON: the status still says something
+      throw error;
+    });
+  } catch (error) {
+    throw new Problem(error.name === "TimeoutError"
+      ? `The gateway did not answer within ${PATIENCE / 1000} s.`
+      : "The gateway cannot be reached. It may be restarting.");
+  }
+  if (expected.includes(answer.status) && body !== null) {
+    return { status: answer.status, body, link: answer.headers.get("Link") };
+  }
+  const where = `${method} ${address.split("?")[0]}`;
+  const reason = typeof body?.error === "string" ? sentence(body.error)
+    : `The gateway answered ${answer.status} to ${where} and did not say why; its log does.`;
+  const later = answer.headers.get("Retry-After");
+  const problem = new Problem(later ? `${reason} Try again in ${later} s.` : reason);
+  problem.status = answer.status;
+  throw problem;
+}
+
+// The address of the next page in a Link header, or null on the last one.
+export function nextPage(link) {
+  const found = link?.match(/<([^>]*)>[^,]*;\s*rel="?next"?/);
+  const url = found && new URL(found[1], location.href);
+  return url ? url.pathname + url.search : null;
+}
+
+export const sentence = (text) => (/[.!?]$/.test(text) ? text : `${text}.`);
+
+// Others' text, with what has no shape or turns the direction of text written as its number.
+export const visible = (text) => text.replace(
+  /[\p{C}\p{Zl}\p{Zp}]/gu, (c) => `\\u{${c.codePointAt(0).toString(16)}}`);
+
+// The same for the middle of a sentence: the direction of either does not matter to the other.
+export const alone = (text) => `\u2068${visible(text)}\u2069`;
+
+const two = (n) => String(n).padStart(2, "0");
+export const clock = (d) => [d.getHours(), d.getMinutes(), d.getSeconds()].map(two).join(":");
+const day = (d) => [d.getFullYear(), two(d.getMonth() + 1), two(d.getDate())].join("-");
+
+// An ISO time on this clock: 2026-11-24 03:12:09.
+export const moment = (iso) => `${day(new Date(iso))} ${clock(new Date(iso))}`;
+
+// How far from now: "in 29 min", "3 h ago".
+export function distance(iso) {
+  const seconds = Math.round((new Date(iso) - Date.now()) / 1000);
+  const [size, unit] = [[86400, "d"], [3600, "h"], [60, "min"]]
+    .find(([length]) => Math.abs(seconds) >= length * 2) ?? [1, "s"];
+  const length = `${Math.floor(Math.abs(seconds) / size)} ${unit}`;
+  return seconds < 0 ? `${length} ago` : `in ${length}`;
+}

@@ -1,0 +1,430 @@
+// The operator console. Whatever comes from the gateway is inserted as text, never as markup.
+
+import { alone, ask, clock, distance, moment, nextPage, sentence, visible } from "/static/ask.js";
+import { lookAtOverview } from "/static/overview.js";
+import { at, element, show, words } from "/static/page.js";
+
+const PAGE = 100; // blocks in one page of the list
+const ATTEMPTS = 50; // attempts shown of a user
+const EVERY = 5000; // ms between two looks at everything
+const TYPING = 200; // ms after a key until the list is filtered
+const SPOKEN = 8000; // ms that a message stays
+
+const firstPage = (text) => `/blocked?${new URLSearchParams({ details: 1, limit: PAGE, text })}`;
+const pages = [firstPage("")]; // addresses of the pages up to the one that is shown
+let next = null; // address of the page after it
+let user = null; // the user who is shown
+let lastAttempts = ""; // what the table shows, to leave it alone while nothing changed
+let operator = null; // who is logged in
+let afterLogin = null; // what to do then
+let said; // timer that takes the last message away
+
+function say(text) {
+  clearTimeout(said);
+  at("said").textContent = text;
+  said = setTimeout(() => { at("said").textContent = ""; }, SPOKEN);
+}
+
+// ---- Are the parts well? ----------------------------------------------------------------------
+
+async function lookAtParts() {
+  let parts, trouble;
+  try {
+    const { body } = await ask("GET", "/readyz", [200, 503]);
+    parts = Object.entries(body.parts);
+    trouble = parts.filter(([, word]) => word !== "ok")
+      .map(([part, word]) => `${capital(part)}: ${sentence(word)}`);
+  } catch (error) {
+    parts = [["gateway", "away"]];
+    trouble = [`${words(error)} What is shown below may be old; this page keeps trying.`];
+  }
+  at("parts").replaceChildren(...parts.map(([part, word]) => (word === "ok"
+    ? element("li", `${capital(part)} ok`) : element("li", `${capital(part)} not ready`, "bad"))));
+  const old = [...at("problems").children].map((p) => p.textContent);
+  if (JSON.stringify(old) !== JSON.stringify(trouble)) {
+    at("problems").replaceChildren(...trouble.map((text) => element("p", text)));
+  }
+  nameThePage();
+}
+
+const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
+function nameThePage() {
+  const trouble = at("problems").childElementCount > 0;
+  document.title = `${trouble ? "(!) " : ""}${user ? `${alone(user)} · ` : ""}Cerrojo`;
+}
+
+// ---- Who is blocked now -----------------------------------------------------------------------
+
+async function lookAtList() {
+  const address = pages.at(-1);
+  try {
+    const { body, link } = await ask("GET", address);
+    if (address !== pages.at(-1)) return; // another page was chosen meanwhile
+    next = nextPage(link);
+    fillList(body.blocked);
+    show("list-error", "");
+    at("updated").textContent = `Updated ${clock(new Date())}.`;
+  } catch (error) {
+    show("list-error", words(error));
+  }
+  at("previous").disabled = pages.length < 2;
+  at("next").disabled = !next;
+  at("page").textContent = `Page ${pages.length}`;
+}
+
+// Rows are kept where the name is still there, so that focus and scrolling survive a refresh.
+function fillList(blocks) {
+  const shown = [...at("names").children];
+  const kept = new Map(shown.map((item) => [item.dataset.user, item]));
+  const same = shown.length === blocks.length
+    && blocks.every(({ user: name }, place) => shown[place].dataset.user === name);
+  if (!same) at("names").replaceChildren(...blocks.map(({ user: name }) => kept.get(name) ?? row(name)));
+  blocks.forEach(({ until, why }, place) => {
+    const left = at("names").children[place].lastChild;
+    left.textContent = until === null ? "until it is lifted" : distance(until).replace("in ", "for ");
+    left.title = visible(why);
+  });
+  const several = next !== null || pages.length > 1;
+  const number = blocks.length.toLocaleString("en");
+  at("count").textContent = several ? `${number} on this page` : number;
+  show("list-empty", several || blocks.length > 0 ? ""
+    : at("filter").value.trim() ? "Nobody with this in the name is blocked." : "Nobody is blocked.");
+  markChosen();
+}
+
+function row(name) {
+  const link = element("a");
+  link.append(element("bdi", visible(name)));
+  link.href = `#${encodeURIComponent(name)}`;
+  link.title = alone(name);
+  const item = element("li");
+  item.dataset.user = name;
+  item.append(link, element("span", "", "quiet"));
+  return item;
+}
+
+function markChosen() {
+  for (const item of at("names").children) {
+    if (item.dataset.user === user) item.firstChild.setAttribute("aria-current", "true");
+    else item.firstChild.removeAttribute("aria-current");
+  }
+}
+
+function turn(forward) {
+  if (forward) pages.push(next);
+  else pages.pop();
+  at("previous").disabled = at("next").disabled = true;
+  at("names").scrollTop = 0;
+  at("names").focus();
+  lookAtList();
+}
+
+let filtering; // timer of the filter: one look for a word, and not one for each letter
+
+function filter() {
+  clearTimeout(filtering);
+  filtering = setTimeout(() => {
+    pages.splice(0, pages.length, firstPage(at("filter").value.trim()));
+    at("names").scrollTop = 0;
+    lookAtList();
+  }, TYPING);
+}
+
+// ---- One user ---------------------------------------------------------------------------------
+
+// The address after # is the user, so that a look-up can be sent to a colleague.
+function choose() {
+  try {
+    user = decodeURIComponent(location.hash.slice(1)) || null;
+  } catch {
+    user = location.hash.slice(1); // a % that encodes nothing
+  }
+  at("overview").hidden = user !== null;
+  at("about").hidden = user === null;
+  for (const id of ["user-error", "attempts-error", "state"]) show(id, "");
+  for (const id of ["unblock", "block", "facts", "attempts", "attempts-empty"]) at(id).hidden = true;
+  lastAttempts = "";
+  at("user").firstChild.textContent = visible(user ?? "");
+  nameThePage();
+  markChosen();
+  if (user === null) {
+    lookAtOverview();
+    return;
+  }
+  at("user").focus();
+  lookAtUser();
+}
+
+async function lookAtUser() {
+  if (user !== null) await Promise.all([lookAtBlock(user), lookAtAttempts(user)]);
+}
+
+// Where there is no answer, what was known stays, under the sentence.
+async function lookAtBlock(name) {
+  try {
+    const { status, body } = await ask("GET", `/blocked/${encodeURIComponent(name)}`, [200, 404]);
+    if (name !== user) return; // another user was chosen meanwhile
+    showBlock(status === 200 ? body : null);
+    show("user-error", "");
+  } catch (error) {
+    if (name === user) show("user-error", words(error));
+  }
+}
+
+function showBlock(block) {
+  show("state", block ? "Blocked" : "Not blocked");
+  at("state").classList.toggle("bad", block !== null);
+  at("unblock").hidden = at("facts").hidden = block === null;
+  at("block").hidden = block !== null;
+  if (block === null) return;
+  const time = (iso) => `${moment(iso)} (${distance(iso)})`;
+  at("since").textContent = time(block.since);
+  at("until").textContent = block.until === null ? "an operator lifts it" : time(block.until);
+  at("why").textContent = block.why;
+  at("failures").textContent = block.failures;
+}
+
+async function lookAtAttempts(name) {
+  const query = new URLSearchParams({ user: name, limit: ATTEMPTS });
+  try {
+    const { body } = await ask("GET", `/attempts?${query}`);
+    if (name !== user) return;
+    showAttempts(body.attempts);
+    show("attempts-error", "");
+  } catch (error) {
+    if (name === user) show("attempts-error", words(error));
+  }
+}
+
+function showAttempts(attempts) {
+  at("attempts").hidden = attempts.length === 0;
+  at("attempts-empty").hidden = attempts.length > 0;
+  at("attempts-title").textContent =
+    attempts.length === ATTEMPTS ? `Last ${ATTEMPTS} attempts` : "Last attempts";
+  const now = JSON.stringify(attempts);
+  if (now === lastAttempts) return; // a text that is being selected stays selected
+  lastAttempts = now;
+  at("attempts").querySelector("tbody").replaceChildren(...attempts.map(attemptLine));
+}
+
+function attemptLine({
+  at: when, kind, outcome, verdict, source, user_agent: agent, partition, generation, offset, policy,
+  id, delayed_ms: delayed, device, operator: by, reason,
+}) {
+  const line = element("tr");
+  const from = element("td", by === null ? source ?? "–" : visible(by));
+  const place = element("td", `${partition}:${generation}:${offset}`, "place");
+  place.title = `X-Request-ID ${id}`;
+  from.title = [
+    agent && visible(agent),
+    device && `device ${device}`,
+    delayed && `delayed by ${delayed} ms for what its source did`,
+  ].filter(Boolean).join("; ");
+  const what = element("td", {
+    attempt: "login", registered: "register", password: "new password", devices: "forget devices",
+    block: "block by hand",
+  }[kind] ?? kind);
+  if (reason) what.append(element("br"), element("q", visible(reason), "quiet"));
+  line.append(
+    element("td", moment(when)),
+    what,
+    element("td", outcome ?? "–"),
+    kind === "attempt"
+      ? element("td", verdict, { accepted: "good", rejected: "bad", blocked: "bad blocked" }[verdict])
+      : element("td", DONE[kind]?.[verdict] ?? verdict),
+    from,
+    place,
+    element("td", policy),
+  );
+  return line;
+}
+
+// What the verdict says of a request that checked no password.
+const CLEARED = { accepted: "cleared", rejected: "nothing to clear" };
+const DONE = {
+  registered: CLEARED, unblock: CLEARED, password: CLEARED,
+  block: { accepted: "blocked", rejected: "blocked for longer already" },
+};
+
+// ---- Who changes something ---------------------------------------------------------------------
+
+async function lookWhoAsks() {
+  try {
+    const { body } = await ask("GET", "/operator");
+    showOperator(body);
+  } catch (error) {
+    words(error); // what is away is said elsewhere
+  }
+}
+
+function showOperator({ operator: name, role }) {
+  operator = name;
+  at("operator-name").textContent = name === null ? "" : `${visible(name)} (${role})`;
+  at("log-in").hidden = name !== null;
+  at("log-out").hidden = name === null;
+}
+
+function askForToken(then = null) {
+  afterLogin = then;
+  show("login-error", "");
+  at("login").showModal();
+  at("token").focus();
+}
+
+async function logIn(event) {
+  event.preventDefault();
+  at("login-yes").disabled = true;
+  try {
+    const { body } = await ask("POST", "/session", [200], { token: at("token").value.trim() });
+    showOperator(body);
+    at("login").close();
+    lookAtEverything();
+    afterLogin?.();
+  } catch (error) {
+    show("login-error", words(error));
+  } finally {
+    at("token").value = "";
+    at("login-yes").disabled = false;
+  }
+}
+
+async function logOut() {
+  try {
+    showOperator((await ask("DELETE", "/session")).body);
+    say("You are logged out.");
+  } catch (error) {
+    say(words(error));
+  }
+}
+
+// ---- Unblock, with a second thought -----------------------------------------------------------
+
+function askToUnblock() {
+  if (operator === null) {
+    askForToken(askToUnblock);
+    return;
+  }
+  at("confirm").dataset.user = user; // the one who is named is the one who is unblocked
+  at("confirm-title").querySelector("bdi").textContent = visible(user);
+  at("reason").value = "";
+  show("confirm-error", "");
+  at("confirm").showModal();
+}
+
+async function unblock() {
+  const name = at("confirm").dataset.user;
+  at("confirm-yes").disabled = true;
+  try {
+    const reason = at("reason").value.trim();
+    const { status } = await ask(
+      "DELETE", `/blocked/${encodeURIComponent(name)}`, [200, 404], reason ? { reason } : undefined);
+    say(status === 200 ? `${alone(name)} is unblocked.` : `${alone(name)} was not blocked any more.`);
+    at("confirm").close();
+    at("user").focus();
+    await Promise.all([lookAtUser(), lookAtList()]);
+  } catch (error) {
+    show("confirm-error", `The unblocking is not confirmed. ${words(error)}`);
+    if (error.status === 401) showOperator({ operator: null }); // the token is worth nothing any more
+  } finally {
+    at("confirm-yes").disabled = false;
+  }
+}
+
+// ---- Block by hand ----------------------------------------------------------------------------
+
+function askToBlock() {
+  if (operator === null) {
+    askForToken(askToBlock);
+    return;
+  }
+  at("blocking").dataset.user = user;
+  at("blocking-title").querySelector("bdi").textContent = visible(user);
+  at("block-reason").value = "";
+  show("blocking-error", "");
+  at("blocking").showModal();
+}
+
+async function block(event) {
+  event.preventDefault();
+  const name = at("blocking").dataset.user;
+  at("blocking-yes").disabled = true;
+  try {
+    const order = { reason: at("block-reason").value.trim() };
+    if (at("block-for").value) order.seconds = Number(at("block-for").value);
+    await ask("POST", `/blocked/${encodeURIComponent(name)}`, [200], order);
+    say(`${alone(name)} is blocked.`);
+    at("blocking").close();
+    at("user").focus();
+    await Promise.all([lookAtUser(), lookAtList()]);
+  } catch (error) {
+    show("blocking-error", `The block is not confirmed. ${words(error)}`);
+    if (error.status === 401) showOperator({ operator: null });
+  } finally {
+    at("blocking-yes").disabled = false;
+  }
+}
+
+// ---- What the person does ---------------------------------------------------------------------
+
+function keys(event) {
+  const typing = event.target instanceof HTMLInputElement || document.querySelector("dialog[open]");
+  if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) {
+    event.preventDefault();
+    at("name").focus();
+    at("name").select();
+  }
+  const item = event.target.closest("#names li");
+  const step = { ArrowDown: "nextElementSibling", ArrowUp: "previousElementSibling" }[event.key];
+  if (item && step) {
+    event.preventDefault();
+    item[step]?.firstChild.focus();
+  }
+}
+
+function search(event) {
+  event.preventDefault();
+  const wanted = `#${encodeURIComponent(at("name").value.trim())}`;
+  if (location.hash === wanted) choose();
+  else location.hash = wanted;
+}
+
+function skip(event) {
+  event.preventDefault(); // what stands after # is a user
+  at("detail").focus();
+}
+
+async function lookAtEverything() {
+  if (document.hidden) return;
+  await Promise.all([lookAtParts(), lookAtList(), user === null ? lookAtOverview() : lookAtUser()]);
+}
+
+async function keepLooking() {
+  for (;;) {
+    await lookAtEverything();
+    await new Promise((resolve) => setTimeout(resolve, EVERY));
+  }
+}
+
+at("search").addEventListener("submit", search);
+at("skip").addEventListener("click", skip);
+at("previous").addEventListener("click", () => turn(false));
+at("next").addEventListener("click", () => turn(true));
+at("log-in").addEventListener("click", () => askForToken());
+at("log-out").addEventListener("click", logOut);
+at("login-no").addEventListener("click", () => at("login").close());
+at("login-form").addEventListener("submit", logIn);
+at("filter").addEventListener("input", filter);
+at("unblock").addEventListener("click", askToUnblock);
+at("block").addEventListener("click", askToBlock);
+at("blocking-form").addEventListener("submit", block);
+at("blocking-no").addEventListener("click", () => at("blocking").close());
+at("confirm-no").addEventListener("click", () => at("confirm").close());
+at("confirm-yes").addEventListener("click", unblock);
+document.addEventListener("keydown", keys);
+document.addEventListener("visibilitychange", lookAtEverything);
+window.addEventListener("hashchange", choose);
+at("zone").textContent = `Times are in ${Intl.DateTimeFormat().resolvedOptions().timeZone}.`;
+choose();
+lookWhoAsks();
+keepLooking();

@@ -1,0 +1,1 @@
+"""Other people's login pages before a real Cerrojo, as the documents say; `make integrations`."""

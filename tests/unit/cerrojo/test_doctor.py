@@ -1,0 +1,24 @@
+"""What the doctor says where it cannot look at anything."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from cerrojo.__main__ import app
+
+
+def test_settings_that_cannot_be_used_are_all_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each with its name, as JSON, and the exit code says so."""
+    monkeypatch.setenv("CERROJO_LOGIN_PORT", "99999")
+    monkeypatch.setenv("CERROJO_BROKERS", "2")
+    done = CliRunner().invoke(app, ["doctor"])
+    assert done.exit_code == 1
+    said = json.loads(done.stdout)
+    assert said["ok"] is False
+    assert {finding["state"] for finding in said["checks"]} == {"failed"}
+    sentences = " ".join(finding["sentence"] for finding in said["checks"])
+    assert "CERROJO_LOGIN_PORT" in sentences
+    assert "CERROJO_BROKERS" in sentences

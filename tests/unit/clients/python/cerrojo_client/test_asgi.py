@@ -1,0 +1,177 @@
+"""The middleware before an ASGI login."""
+
+from __future__ import annotations
+
+import asyncio
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from cerrojo_client import PASS, REFUSE, AsyncCerrojo, OnUndecided
+from cerrojo_client.asgi import CerrojoMiddleware
+from cerrojo_client.asgi_request import App, Message
+from cerrojo_client.login_form import BODY_MAX, LoginForm
+from tests.unit.clients.python.fake import TOKEN, FakeCerrojo
+
+FORM = LoginForm(paths=["/login"], user_field="username", right={204}, no_outcome={403})
+
+
+class View:
+    """Answers 204 with a cookie to the right password, 403 to none, and else 401."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    async def log_in(self, request: Request) -> Response:
+        """As a view does."""
+        form = await request.form()
+        self.seen.append(str(form["password"]))
+        status = {"right": 204, "": 403}.get(self.seen[-1], 401)
+        return Response(status_code=status, headers={"Set-Cookie": "session=1"})
+
+
+@pytest.fixture
+def view() -> View:
+    """A new one."""
+    return View()
+
+
+async def hello(request: Request) -> Response:
+    """Another page."""
+    return PlainTextResponse("hello")
+
+
+def protected(fake: FakeCerrojo, view: View, on_undecided: OnUndecided = REFUSE) -> App:
+    """The view behind the middleware."""
+    routes = [Route("/login", view.log_in, methods=["POST"]), Route("/hello", hello)]
+    transport = httpx.MockTransport(fake)
+    cerrojo = AsyncCerrojo("http://cerrojo", TOKEN, deadline=5.0, transport=transport)
+    return CerrojoMiddleware(Starlette(routes=routes), cerrojo, FORM, on_undecided=on_undecided)
+
+
+def post(app: App, *passwords: str, data: str = "") -> list[httpx.Response]:
+    """A login with each of these, at once."""
+
+    async def posted() -> list[httpx.Response]:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://site") as client:
+            return await asyncio.gather(
+                *(
+                    client.post("/login", data={"username": "ana", "password": password})
+                    for password in passwords
+                )
+            )
+
+    return asyncio.run(posted())
+
+
+def test_the_view_s_own_answers_pass(fake: FakeCerrojo, view: View):
+    """With its headers."""
+    right, wrong = post(protected(fake, view), "right", "guess")
+    assert (right.status_code, wrong.status_code) == (204, 401)
+    assert right.headers["Set-Cookie"] == "session=1"
+    assert sorted(str(body["outcome"]) for body in fake.bodies) == ["right", "wrong"]
+
+
+def test_of_many_guesses_at_once_five_are_answered_by_the_view(fake: FakeCerrojo, view: View):
+    """The others say the time to wait, and nothing of the view's."""
+    answers = post(protected(fake, view), *["guess"] * 50)
+    assert sorted(answer.status_code for answer in answers) == [401] * 5 + [429] * 45
+    refused = next(answer for answer in answers if answer.status_code == 429)
+    assert refused.headers["Retry-After"] == "1800"
+    assert "Set-Cookie" not in refused.headers
+
+
+def test_a_session_behind_the_block_is_kept_back(fake: FakeCerrojo, view: View):
+    """Its cookie is in the answer that nobody gets."""
+    answers = post(protected(fake, view), *["guess"] * 10, "right")
+    assert answers[-1].status_code == 429
+    assert "Set-Cookie" not in answers[-1].headers
+
+
+def test_what_says_nothing_about_the_password_is_not_counted(fake: FakeCerrojo, view: View):
+    """As a form without its CSRF token."""
+    assert [answer.status_code for answer in post(protected(fake, view), "")] == [403]
+    assert fake.bodies == []
+
+
+def test_a_view_that_breaks_is_counted(fake: FakeCerrojo):
+    """It may break for wrong passwords only; the server still hears of it."""
+
+    class Broken(View):
+        async def log_in(self, request: Request) -> Response:
+            raise ZeroDivisionError
+
+    for _ in range(6):
+        with pytest.raises(ZeroDivisionError):
+            post(protected(fake, Broken()), "guess")
+        if fake.failures["ana"] == 5:
+            break
+    assert len(fake.bodies) == 5
+    assert [answer.status_code for answer in post(protected(fake, Broken()), "guess")] == [429]
+
+
+def test_undecided_passes_only_where_that_was_chosen(fake: FakeCerrojo, view: View):
+    """And then the view alone decides."""
+    fake.trouble = [lambda request: httpx.Response(503, headers={"Retry-After": "60"})] * 20
+    answers = post(protected(fake, view, REFUSE), "right", "guess")
+    assert [answer.status_code for answer in answers] == [503, 503]
+    assert view.seen == []
+    answers = post(protected(fake, view, PASS), "right", "guess")
+    assert [answer.status_code for answer in answers] == [204, 401]
+
+
+def test_other_requests_pass_untouched(fake: FakeCerrojo, view: View):
+    """Also what is no HTTP, as the server's start."""
+    started: list[str] = []
+
+    async def app(scope: Message, receive: object, send: object) -> None:
+        started.append(scope["type"])
+
+    async def get() -> httpx.Response:
+        transport = httpx.ASGITransport(protected(fake, view))
+        async with httpx.AsyncClient(transport=transport, base_url="http://site") as client:
+            return await client.get("/hello")
+
+    assert asyncio.run(get()).text == "hello"
+    cerrojo = AsyncCerrojo("http://cerrojo", TOKEN)
+    middleware = CerrojoMiddleware(app, cerrojo, FORM, on_undecided=REFUSE)
+    asyncio.run(middleware({"type": "lifespan"}, None, None))  # type: ignore[arg-type]
+    assert started == ["lifespan"]
+    assert fake.requests == []
+
+
+@pytest.mark.parametrize(
+    ("types", "chunks", "status"),
+    [
+        ([b"application/x-www-form-urlencoded"], [b"user", b"name=", b"ana&password=right"], 204),
+        ([b"application/x-www-form-urlencoded"] * 2, [b"username=ana&password=right"], 415),
+        ([], [b"username=ana&password=right"], 415),
+        ([b"application/x-www-form-urlencoded"], [b"x" * BODY_MAX, b"x", b"x"], 413),
+    ],
+)
+def test_a_body_is_read_in_its_chunks_and_within_bounds(
+    fake: FakeCerrojo, view: View, types: list[bytes], chunks: list[bytes], status: int
+):
+    """As a server gives it."""
+    scope = {
+        **{"type": "http", "method": "POST", "path": "/login", "query_string": b""},
+        "headers": [(b"content-type", value) for value in types],
+    }
+    messages = [{"type": "http.request", "body": c, "more_body": True} for c in chunks]
+    messages[-1]["more_body"] = status == 413
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return messages.pop(0)
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    asyncio.run(protected(fake, view)(scope, receive, send))
+    assert sent[0]["status"] == status
+    assert (view.seen == ["right"]) == (status == 204)

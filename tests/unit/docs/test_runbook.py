@@ -1,0 +1,86 @@
+"""Whoever is woken by an alert finds what to do, and what stands there works."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+from tests.paths import PROJECT
+from tests.unit.gateway.web.test_openapi import API
+
+PAGE = (PROJECT / "docs" / "runbook.md").read_text()
+ALERTS = (PROJECT / "monitoring" / "alerts.yml").read_text()
+SCHEMA = (PROJECT / "sql" / "schema.sql").read_text()
+MAKEFILE = (PROJECT / "Makefile").read_text()
+
+NAMES = re.findall(r"- alert: (\w+)", ALERTS)
+
+COMMANDS = sorted(
+    {
+        line.strip()
+        for block in re.findall(r"```\n(.*?)```", PAGE, re.DOTALL)
+        for line in block.splitlines()
+        if line.strip()
+    }
+    | {
+        found
+        for found in re.findall(r"`([^`\n]+)`", PAGE)
+        if re.match(r"(cerrojo|python|make|curl) ", found)
+    }
+)
+
+OF_THE_SYSTEM = {"chronyc", "date", "df", "dmesg", "openssl", "ps", "ss"}
+"""Programs of others, with options that Debian's man pages have."""
+
+
+def test_each_alert_has_its_part_and_links_to_it() -> None:
+    """By its name, in the order of the alerts; and no part is of an alert that is gone."""
+    assert re.findall(r"^## (\w+)$", PAGE, re.MULTILINE) == NAMES
+    links = re.findall(r'runbook_url: "\{\{ \$externalLabels\.runbook \}\}#(\w+)"', ALERTS)
+    assert links == [name.lower() for name in NAMES]  # as GitHub makes anchors of headings
+
+
+def test_the_links_lead_to_the_page() -> None:
+    """Prometheus' configuration says where it is; an alert without that has half an address."""
+    text = (PROJECT / "monitoring" / "prometheus.yml").read_text()
+    assert "external_labels: {runbook: docs/runbook.md}" in text
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_exists(command: str) -> None:
+    """At three in the morning nobody wants to read that there is no such option."""
+    program, *words = shlex.split(command)
+    if program in ("python", "cerrojo"):
+        flag, module, *rest = words if program == "python" else ["-m", program, *words]
+        assert flag == "-m"
+        assert importlib.util.find_spec(module) is not None
+        if rest:
+            subcommands = [word for word in rest if word.islower() and not word.startswith("-")]
+            shown = [sys.executable, "-m", module, *subcommands, "--help"]
+            done = subprocess.run(shown, cwd=PROJECT, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+            assert all(word in done.stdout for word in rest if word.startswith("--"))
+    elif program == "curl":
+        (address,) = (word for word in words if word.startswith("localhost:"))
+        method = words[words.index("-X") + 1] if "-X" in words else "GET"
+        found = re.fullmatch(r"localhost:(\d+)(/[a-z]+)(/NAME)?(\?user=NAME)?", address)
+        assert found is not None
+        asked = f"{method} {found[2]}{'/{user}' if found[3] else ''}"
+        if found[1] == "5000":
+            assert API[asked] == "5100"  # the operator port of that list
+        else:
+            assert (found[1], asked) in {("5001", "GET /healthz"), ("5001", "GET /readyz")}
+    elif program == "psql":
+        for table in re.findall(r"FROM (\w+)", words[-1]):
+            assert table in ("now", "pg_class", "pg_stat_activity") or (
+                f"CREATE TABLE public.{table} (" in SCHEMA
+            )
+    elif program == "make":
+        assert re.search(rf"^{words[0]}:", MAKEFILE, re.MULTILINE)
+    else:
+        assert program in OF_THE_SYSTEM

@@ -1,0 +1,83 @@
+"""What clients of Kafka are made with, and what is said of an error that waiting does not end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException, Producer
+from msgspec.structs import replace
+
+from events.clients import check_options, client_options, explain, reason, way_out
+from settings import Settings, SettingsError
+
+HERE = Settings(kafka_bootstrap_servers="127.0.0.1:1")
+
+
+def test_a_kafka_that_asks_for_nothing_is_told_nothing() -> None:
+    """Neither a user nor a certificate."""
+    options = client_options(HERE)
+    assert not [name for name in options if name.startswith(("sasl.", "ssl.", "https."))]
+    assert options["security.protocol"] == "PLAINTEXT"
+
+
+def test_librdkafka_knows_each_option() -> None:
+    """As it was built into the wheel: with OAUTHBEARER by client credentials."""
+    oauth = Settings(
+        kafka_bootstrap_servers="127.0.0.1:1",
+        kafka_security_protocol="SASL_SSL",
+        kafka_sasl_mechanism="OAUTHBEARER",
+        kafka_oauth_token_endpoint_url="http://127.0.0.1:1/token",
+        kafka_oauth_client_id="cerrojo",
+        kafka_oauth_client_secret="word",
+        kafka_oauth_scope="kafka",
+        kafka_oauth_extensions="logicalCluster=one",
+    )
+    Producer({**client_options(oauth), "log_level": 0})
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    """With its setting, before anything waits for a broker; so is one that has no certificate."""
+    missing, empty = tmp_path / "ca.pem", tmp_path / "empty.pem"
+    empty.touch()
+    config = replace(HERE, kafka_security_protocol="SSL", kafka_ca_file=missing)
+    with pytest.raises(SettingsError, match=r"CERROJO_KAFKA_CA_FILE cannot be used: .*ssl\.ca"):
+        check_options(replace(config, kafka_ca_file=empty))
+    with pytest.raises(SettingsError, match=f"CERROJO_KAFKA_CA_FILE is '{missing}': this file"):
+        check_options(config)
+
+
+@pytest.mark.parametrize(
+    ("code", "wanted"),
+    [
+        (KafkaError._AUTHENTICATION, "CERROJO_KAFKA_SASL_PASSWORD"),
+        (KafkaError._SSL, "CERROJO_KAFKA_CA_FILE"),
+        (KafkaError.TOPIC_AUTHORIZATION_FAILED, "docs/rights.md"),
+        (KafkaError.GROUP_AUTHORIZATION_FAILED, "docs/rights.md"),
+    ],
+)
+def test_what_waiting_does_not_end_has_a_way_out(code: int, wanted: str) -> None:
+    """After librdkafka's own words."""
+    error = KafkaError(code, "It failed.")
+    assert explain(error).startswith("It failed. ")
+    assert wanted in explain(error)
+    assert wanted in reason(KafkaException(error))
+
+
+def test_a_listener_that_speaks_otherwise_has_one() -> None:
+    """librdkafka takes it for a broken connection, and suspects why."""
+    text = "Disconnected: might be caused by incorrect security.protocol configuration"
+    error = KafkaError(KafkaError._TRANSPORT, text)
+    assert "CERROJO_KAFKA_SECURITY_PROTOCOL" in explain(error)
+
+
+def test_what_waiting_may_end_is_left_as_it_is() -> None:
+    """A broker that is away needs no setting."""
+    error = KafkaError(KafkaError._TRANSPORT, "Connection refused")
+    assert (way_out(error), explain(error)) == ("", "Connection refused")
+
+
+def test_librdkafka_is_silent_where_lines_are_json() -> None:
+    """Its lines have no other form than its own; the errors in them come by other ways, too."""
+    assert "log_level" not in client_options(HERE)
+    assert client_options(replace(HERE, log_format="json"))["log_level"] == 2

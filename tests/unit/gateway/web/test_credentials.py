@@ -1,0 +1,184 @@
+"""A request's body becomes credentials, or a sentence that says what is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.errors import InvalidInputError
+from gateway.web.credentials import (
+    Credentials,
+    Disabling,
+    NewPassword,
+    PasswordChange,
+    parse,
+    read_credentials,
+    read_disabling,
+    read_new_credentials,
+    read_new_password,
+    read_password_change,
+)
+
+CANARY = "canary-7f3a-canary"
+
+
+def refusal(body: bytes) -> str:
+    """The refusal of this body, which must not be credentials."""
+    with pytest.raises(InvalidInputError) as refused:
+        parse(body)
+    assert refused.value.__cause__ is None
+    return str(refused.value)
+
+
+def test_credentials() -> None:
+    """The user is in its one form, and the password is what was sent."""
+    found = parse(b'{"user":"ANA","pass":"correct horse"}')
+    assert (found.user, found.pass_) == ("ana", "correct horse")
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (b"", "The body is not JSON in UTF-8"),
+        (b"user=ana", "The body is not JSON in UTF-8"),
+        (b'{"user":"ana","pass":"correct horse"', "The body is not JSON in UTF-8"),
+        ('{"user":"ana","pass":"correct horse"}'.encode("utf-16"), "The body is not JSON in UTF-8"),
+        (b'{"user":"a\xffna","pass":"correct horse"}', "The body is not JSON in UTF-8"),
+        (b'{"user":"a\\ud800na","pass":"correct horse"}', "The body is not JSON in UTF-8"),
+        (b'{"user":"ana","pass":"correct\\udfff"}', "The body is not JSON in UTF-8"),
+        (b"[]", 'The body must be an object with "user" and "pass"'),
+        (b"null", 'The body must be an object with "user" and "pass"'),
+        (b'"ana"', 'The body must be an object with "user" and "pass"'),
+        (b"[" * 16_000, 'The body must be an object with "user" and "pass"'),
+        (b'{"user":' + b"[" * 16_000, "user must be a string"),
+        (b'{"user":"ana"}', 'The body has no "pass"'),
+        (b'{"pass":"correct horse"}', 'The body has no "user"'),
+        (b'{"user":null,"pass":"correct horse"}', "user must be a string"),
+        (b'{"user":"ana","pass":12345678}', "pass must be a string"),
+        (
+            b'{"user":"ana","pass":"correct horse","admin":true}',
+            'The body has a field besides "user" and "pass"',
+        ),
+        (b'{"user":"","pass":"correct horse"}', "user is empty"),
+        (b'{"user":"an\\u0000a","pass":"correct horse"}', "user contains a control character"),
+        (b'{"user":"ana","pass":"correct\\u0000horse"}', "pass contains a control character"),
+    ],
+)
+def test_bodies_that_are_no_credentials(body: bytes, sentence: str) -> None:
+    """Each is refused with what is wrong about it."""
+    assert refusal(body) == sentence
+
+
+@given(
+    st.binary(max_size=200)
+    | st.recursive(
+        st.none() | st.booleans() | st.floats() | st.text(),
+        lambda inner: (
+            st.lists(inner) | st.dictionaries(st.sampled_from(["user", "pass", "x"]), inner)
+        ),
+    ).map(lambda value: json.dumps(value).encode())
+)
+def test_any_body_is_credentials_or_refused(body: bytes) -> None:
+    """No bytes whatever end in another error."""
+    with contextlib.suppress(InvalidInputError):
+        assert isinstance(parse(body), Credentials)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"user": "ana", "pass": [CANARY]},
+        {"user": "ana", "pass": CANARY, "x": 1},
+        {"user": "ana", CANARY: "x"},
+        {"user": "ana", "pass": CANARY + "\0"},
+        {"user": [CANARY], "pass": "x"},
+        CANARY,
+    ],
+)
+def test_a_refusal_never_contains_the_password(body: object) -> None:
+    """Wherever the password stands in the body, the sentence does not repeat it."""
+    assert CANARY not in refusal(json.dumps(body).encode())
+    assert CANARY not in refusal(json.dumps(body).encode() + b"}")
+
+
+def test_no_body_prints_a_password() -> None:
+    """No log line or traceback that shows one has the password in it."""
+    for body in (
+        Credentials("ana", CANARY),
+        PasswordChange("ana", CANARY, CANARY),
+        NewPassword(CANARY),
+    ):
+        assert CANARY not in repr(body)
+
+
+class Request:
+    """A request with this body."""
+
+    mimetype = "application/json"
+
+    def __init__(self, body: object) -> None:
+        self._body = json.dumps(body).encode()
+
+    async def whole_body(self) -> bytes:
+        """The body."""
+        return self._body
+
+
+SHORT = {"user": "ana", "pass": "short"}
+
+
+def test_the_limits_for_passwords_hold_where_one_is_set() -> None:
+    """Never where one is checked: an account may have its own since before they held."""
+    assert asyncio.run(read_credentials(Request(SHORT))).pass_ == "short"
+    change = asyncio.run(read_password_change(Request({**SHORT, "new": "correct horse"})))
+    assert (change.user, change.pass_, change.new) == ("ana", "short", "correct horse")
+    limits = "must have at least 8 characters and at most 1024 bytes"
+    for reads, body, field in (
+        (read_new_credentials, SHORT, "pass"),
+        (read_new_password, {"pass": "short"}, "pass"),
+        (read_password_change, {**SHORT, "new": "short"}, "new"),
+    ):
+        with pytest.raises(InvalidInputError, match=f"^{field} {limits}$"):
+            asyncio.run(reads(Request(body)))
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        ({"user": "ana", "pass": "x", "new": 1}, "new must be a string"),
+        ({"user": "ana", "pass": "x"}, 'The body has no "new"'),
+        ({**SHORT, "new": "x", "y": 1}, 'The body has a field besides "user", "pass" and "new"'),
+        ([], 'The body must be an object with "user", "pass" and "new"'),
+        ({**SHORT, "new": CANARY + "\0"}, "new contains a control character"),
+    ],
+)
+def test_bodies_that_change_no_password(body: object, sentence: str) -> None:
+    """Each is refused with what is wrong about it, and without the password."""
+    with pytest.raises(InvalidInputError) as refused:
+        asyncio.run(read_password_change(Request(body)))
+    assert str(refused.value) == sentence
+    assert refused.value.__cause__ is None
+    assert CANARY not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        ({}, 'The body has no "disabled"'),
+        ({"disabled": 1}, "disabled must be true or false"),
+        ({"disabled": True, "reason": 1}, "reason must be a string"),
+        ({"disabled": True, "user": "ana"}, 'The body has a field besides "disabled" and "reason"'),
+        (True, 'The body must be an object with "disabled" and "reason"'),
+    ],
+)
+def test_bodies_that_disable_nothing(body: object, sentence: str) -> None:
+    """Each is refused with what is wrong about it."""
+    with pytest.raises(InvalidInputError) as refused:
+        asyncio.run(read_disabling(Request(body)))
+    assert str(refused.value) == sentence
+    assert asyncio.run(read_disabling(Request({"disabled": False}))) == Disabling(False)

@@ -1,0 +1,68 @@
+"""Data that this Postgres cannot use are refused by name."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from local.errors import LocalError
+from local.postgres import OWNER, Postgres
+from local.privileges import service_account
+from local.progress import ProgressReporter
+from sql.roles import ROLES
+
+
+def test_a_long_path_is_refused_by_name(tmp_path: Path) -> None:
+    """A socket's path is limited; Postgres' own message would name neither setting nor way out."""
+    with pytest.raises(LocalError, match=r"CERROJO_DATA_DIR .* 107"):
+        Postgres(tmp_path / ("x" * 107))
+
+
+def test_data_of_another_postgres_is_refused(tmp_path: Path) -> None:
+    """Both versions are named."""
+    (tmp_path / "postgres").mkdir()
+    (tmp_path / "postgres" / "PG_VERSION").write_text("17\n")
+    postgres = Postgres(tmp_path)
+    if os.geteuid() == 0:
+        _give_to_service_user(postgres.folder)
+    with pytest.raises(LocalError, match="is of PostgreSQL 17, and this is PostgreSQL 18"):
+        postgres.prepare(ProgressReporter())
+
+
+def test_data_of_another_user_is_refused(tmp_path: Path) -> None:
+    """Postgres would only say that the ownership is wrong."""
+    postgres = Postgres(tmp_path)
+    postgres.folder.mkdir()
+    if os.geteuid() != 0:
+        pytest.skip("an ordinary user cannot give a folder away")
+    os.chown(postgres.folder, 12345, 12345)
+    with pytest.raises(LocalError, match="belongs to the user with the number 12345"):
+        postgres.prepare(ProgressReporter())
+
+
+def test_what_is_there_is_prepared_at_once(tmp_path: Path) -> None:
+    """As at each start but the first; a lock, or a role without a password, is left to the step."""
+    postgres = Postgres(tmp_path)
+    assert not postgres.prepare_at_once()
+    postgres.folder.mkdir()
+    (postgres.folder / "PG_VERSION").write_text("18\n")
+    if os.geteuid() == 0:
+        _give_to_service_user(postgres.folder)
+    assert not postgres.prepare_at_once()  # without any password
+    lines = [f"*:*:*:{role}:word\n" for role in (OWNER, *ROLES)]
+    passwords = tmp_path / "postgres.pass"
+    passwords.write_text("".join(lines))
+    assert postgres.prepare_at_once()
+    passwords.write_text("".join(lines[:-1]))
+    assert not postgres.prepare_at_once()
+    passwords.write_text("".join(lines))
+    (postgres.folder / "postmaster.pid").touch()
+    assert not postgres.prepare_at_once()
+
+
+def _give_to_service_user(path: Path) -> None:
+    account = service_account()
+    assert account
+    os.chown(path, *account)

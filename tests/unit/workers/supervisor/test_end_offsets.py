@@ -1,0 +1,26 @@
+"""How far behind the workers are, by what is known."""
+
+from __future__ import annotations
+
+from workers.metrics import PartitionGauge
+from workers.supervisor.end_offsets import lag
+
+
+def test_what_waits_is_between_what_is_next_and_the_end():
+    """An owner ahead of an answer has decided what came since, and is not behind."""
+    assert lag({0: 10, 1: 10, 2: 10}, {0: 7, 1: 10, 2: 12}) == {0: 3, 1: 0, 2: 0}
+
+
+def test_nothing_is_said_of_what_is_not_known():
+    """Neither where Kafka does not answer, nor of a partition that it was not asked about."""
+    assert lag(None, {0: 7}) == {}
+    assert lag({1: 10}, {0: 7}) == {}
+
+
+def test_a_partition_that_is_somewhere_else_has_no_series_here():
+    """The other host says how far it is; two would contradict each other."""
+    gauge = PartitionGauge("cerrojo_tested_lag", "Records of this test")
+    gauge.set({0: 3, 1: 4})
+    gauge.forget({0})
+    [family] = gauge.collect()
+    assert [(sample.labels, sample.value) for sample in family.samples] == [({"partition": "1"}, 4)]

@@ -1,0 +1,69 @@
+"""How far each partition is decided, and by whom."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+from msgspec import Struct
+
+from events.topics import ADMIN_TIMEOUT_SECONDS, ATTEMPTS
+from settings import Settings
+from sql.connection import connection_options
+from workers.commands.errors import kafka_failed, reach_kafka
+
+
+class PartitionState(Struct):
+    """A partition that is used."""
+
+    partition: int
+    owner: str | None
+    """Host, pid and start of the process that decides it; None: none ever did."""
+    claimed_at: str | None
+    """ISO 8601 in UTC"""
+    generation: int | None
+    next_offset: int | None
+    """Everything before it is decided."""
+    end_offset: int | None
+    """That the next record gets; None: Kafka has no such partition."""
+    lag: int | None
+    """Records that wait; None: not known."""
+    policy: int | None
+    """The version of the policy in force."""
+
+
+def run(settings: Settings) -> list[PartitionState]:
+    """The partitions in use. Raises CommandError, ``SettingsError`` or ``psycopg.Error``."""
+    kafka = reach_kafka(settings)
+    with psycopg.connect(
+        settings.require_database(), **connection_options("partitions")
+    ) as database:
+        rows = database.execute(
+            "SELECT n, owner, to_char(claimed_at AT TIME ZONE 'UTC',"
+            " 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), generation, next_offset, policy->'version'"
+            " FROM topology, generate_series(0, partitions - 1) n"
+            " LEFT JOIN partition_progress ON partition = n ORDER BY n"
+        ).fetchall()
+    try:
+        ends = end_offsets(kafka, settings.prefixed(ATTEMPTS))
+    except KafkaException as error:
+        raise kafka_failed(error) from error
+    return [_state(row, ends.get(row[0])) for row in rows]
+
+
+def end_offsets(kafka: AdminClient, topic: str) -> dict[int, int]:
+    """The offset that the next record gets in each partition. Raises ``KafkaException``."""
+    found = kafka.list_topics(topic, timeout=ADMIN_TIMEOUT_SECONDS).topics[topic]
+    wanted = {TopicPartition(topic, n): OffsetSpec.latest() for n in found.partitions}  # type: ignore[no-untyped-call]
+    if not wanted:
+        return {}
+    answers = kafka.list_offsets(wanted, request_timeout=ADMIN_TIMEOUT_SECONDS)
+    return {where.partition: answer.result().offset for where, answer in answers.items()}
+
+
+def _state(row: tuple[Any, ...], end: int | None) -> PartitionState:
+    partition, owner, claimed_at, generation, next_offset, policy = row
+    lag = None if end is None or next_offset is None else max(0, end - next_offset)
+    return PartitionState(partition, owner, claimed_at, generation, next_offset, end, lag, policy)

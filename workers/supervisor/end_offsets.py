@@ -1,0 +1,60 @@
+"""The end offsets of this host's partitions, requested from Kafka without waiting for answers."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from concurrent.futures import Future
+from typing import Any
+
+from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from events.clients import WORKER_ANSWER_SECONDS, client_options
+from events.topics import ATTEMPTS
+from settings import Settings
+
+
+class EndOffsets:
+    """Requests the end offsets of partitions, one request at a time.
+
+    It does not request the group's offsets: librdkafka's requests to a group's coordinator now and
+    then end the process when a broker comes back [measured: twice in 250 faults].
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._topic = settings.prefixed(ATTEMPTS)
+        self._admin = AdminClient(client_options(settings))
+        self._ends: dict[int, Future[Any]] = {}
+        self._unread = False
+
+    def ask(self, partitions: Collection[int]) -> None:
+        """Send a request, unless the last one is unanswered. Does not wait."""
+        if not partitions or not self._answered:
+            return
+        wanted = {TopicPartition(self._topic, n): OffsetSpec.latest() for n in partitions}  # type: ignore[no-untyped-call]
+        answers = self._admin.list_offsets(wanted, request_timeout=WORKER_ANSWER_SECONDS)
+        self._ends = {where.partition: answer for where, answer in answers.items()}
+        self._unread = True
+
+    def take_answer(self) -> bool:
+        """Whether a request has been answered or has failed since the last call."""
+        if not self._unread or not self._answered:
+            return False
+        self._unread = False
+        return True
+
+    def ends(self) -> dict[int, int] | None:
+        """The offsets that the next records got at the last request; None if not all are known."""
+        try:
+            return {n: answer.result(0).offset for n, answer in self._ends.items()}
+        except (KafkaException, TimeoutError):
+            return None
+
+    @property
+    def _answered(self) -> bool:
+        return all(answer.done() for answer in self._ends.values())
+
+
+def lag(ends: Mapping[int, int] | None, next_offsets: Mapping[int, int]) -> dict[int, int]:
+    """The number of undecided records in each partition of which both offsets are known."""
+    return {n: max(0, ends[n] - at) for n, at in next_offsets.items() if ends and n in ends}
