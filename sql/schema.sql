@@ -843,6 +843,57 @@ COMMENT ON COLUMN public.topology.partitions IS 'The number in use: the partitio
 
 COMMENT ON COLUMN public.topology.wanted IS 'More than `partitions` while a resize is under way; otherwise of no meaning.';
 
+CREATE TABLE public.webhook_deliveries (
+    number bigint NOT NULL,
+    webhook text NOT NULL,
+    event_id text NOT NULL,
+    body bytea NOT NULL,
+    noted_at timestamp with time zone DEFAULT now() NOT NULL,
+    tries integer DEFAULT 0 NOT NULL,
+    failing_since timestamp with time zone,
+    next_at timestamp with time zone DEFAULT now() NOT NULL,
+    failure text,
+    dead_at timestamp with time zone
+);
+
+COMMENT ON TABLE public.webhook_deliveries IS 'A row for each event that a receiver does not have yet, in the order in which it is to get them. The relay writes it, with its cursors.';
+
+COMMENT ON COLUMN public.webhook_deliveries.body IS 'What is posted.';
+
+COMMENT ON COLUMN public.webhook_deliveries.tries IS 'How often it was posted in vain.';
+
+COMMENT ON COLUMN public.webhook_deliveries.failing_since IS 'When it was first posted in vain; null: it was not.';
+
+COMMENT ON COLUMN public.webhook_deliveries.next_at IS 'It is not posted before this.';
+
+COMMENT ON COLUMN public.webhook_deliveries.failure IS 'Why it was in vain the last time, in a sentence for people.';
+
+COMMENT ON COLUMN public.webhook_deliveries.dead_at IS 'When it was given up; a dead letter waits for `cerrojo webhooks resend`. Null: it was not.';
+
+ALTER TABLE public.webhook_deliveries ALTER COLUMN number ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.webhook_deliveries_number_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.webhooks (
+    name text NOT NULL,
+    url text NOT NULL,
+    format text NOT NULL,
+    secret bytea NOT NULL,
+    made_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT webhooks_format_check CHECK ((format = ANY (ARRAY['cerrojo'::text, 'ocsf'::text])))
+);
+
+COMMENT ON TABLE public.webhooks IS 'Where events are posted to. `cerrojo webhooks` writes it.';
+
+COMMENT ON COLUMN public.webhooks.format IS 'cerrojo: as on the topic `events`; ocsf: as OCSF''s class Authentication.';
+
+COMMENT ON COLUMN public.webhooks.secret IS 'By which the relay signs what it posts, and the receiver checks that; both have it.';
+
 ALTER TABLE ONLY public.accounts
     ADD CONSTRAINT accounts_pkey PRIMARY KEY (username);
 
@@ -888,6 +939,12 @@ ALTER TABLE ONLY public.shadow_policy
 ALTER TABLE ONLY public.topology
     ADD CONSTRAINT topology_pkey PRIMARY KEY (singleton);
 
+ALTER TABLE ONLY public.webhook_deliveries
+    ADD CONSTRAINT webhook_deliveries_pkey PRIMARY KEY (number);
+
+ALTER TABLE ONLY public.webhooks
+    ADD CONSTRAINT webhooks_pkey PRIMARY KEY (name);
+
 CREATE INDEX audit_appended ON ONLY public.audit USING brin (appended_ms) WITH (pages_per_range='32');
 
 CREATE INDEX audit_seals_last ON public.audit_seals USING brin (last_ms) WITH (pages_per_range='32');
@@ -899,3 +956,10 @@ CREATE INDEX event_ends_until ON public.event_ends USING btree (until_ms);
 CREATE INDEX lock_states_blocked ON public.lock_states USING btree (username) WHERE (blocked_until_ms IS NOT NULL);
 
 CREATE INDEX lock_states_blocked_since ON public.lock_states USING btree (blocked_since_ms, username) WHERE (blocked_until_ms IS NOT NULL);
+
+CREATE INDEX webhook_deliveries_dead ON public.webhook_deliveries USING btree (webhook, number) WHERE (dead_at IS NOT NULL);
+
+CREATE INDEX webhook_deliveries_waiting ON public.webhook_deliveries USING btree (webhook, number) WHERE (dead_at IS NULL);
+
+ALTER TABLE ONLY public.webhook_deliveries
+    ADD CONSTRAINT webhook_deliveries_webhook_fkey FOREIGN KEY (webhook) REFERENCES public.webhooks(name) ON DELETE CASCADE;

@@ -23,3 +23,37 @@ COMMENT ON COLUMN event_ends.until_ms IS 'The end of the block.';
 COMMENT ON COLUMN event_ends.since_ms IS 'The append time of the decision that blocked the account.';
 COMMENT ON COLUMN event_ends.partition IS 'With generation and log_offset: the position of that decision.';
 CREATE INDEX event_ends_until ON event_ends (until_ms);
+
+CREATE TABLE webhooks (
+    name text PRIMARY KEY,
+    url text NOT NULL,
+    format text NOT NULL CHECK (format IN ('cerrojo', 'ocsf')),
+    secret bytea NOT NULL,
+    made_at timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE webhooks IS 'Where events are posted to. `cerrojo webhooks` writes it.';
+COMMENT ON COLUMN webhooks.format IS 'cerrojo: as on the topic `events`; ocsf: as OCSF''s class Authentication.';
+COMMENT ON COLUMN webhooks.secret IS 'By which the relay signs what it posts, and the receiver checks that; both have it.';
+
+CREATE TABLE webhook_deliveries (
+    number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    webhook text NOT NULL REFERENCES webhooks ON DELETE CASCADE,
+    event_id text NOT NULL,
+    body bytea NOT NULL,
+    noted_at timestamptz NOT NULL DEFAULT now(),
+    tries int NOT NULL DEFAULT 0,
+    failing_since timestamptz,
+    next_at timestamptz NOT NULL DEFAULT now(),
+    failure text,
+    dead_at timestamptz
+);
+COMMENT ON TABLE webhook_deliveries IS 'A row for each event that a receiver does not have yet, in the order in which it is to get them. The relay writes it, with its cursors.';
+COMMENT ON COLUMN webhook_deliveries.body IS 'What is posted.';
+COMMENT ON COLUMN webhook_deliveries.tries IS 'How often it was posted in vain.';
+COMMENT ON COLUMN webhook_deliveries.failing_since IS 'When it was first posted in vain; null: it was not.';
+COMMENT ON COLUMN webhook_deliveries.next_at IS 'It is not posted before this.';
+COMMENT ON COLUMN webhook_deliveries.failure IS 'Why it was in vain the last time, in a sentence for people.';
+COMMENT ON COLUMN webhook_deliveries.dead_at IS 'When it was given up; a dead letter waits for `cerrojo webhooks resend`. Null: it was not.';
+CREATE INDEX webhook_deliveries_waiting ON webhook_deliveries (webhook, number) WHERE dead_at IS NULL;
+CREATE INDEX webhook_deliveries_dead ON webhook_deliveries (webhook, number)
+    WHERE dead_at IS NOT NULL;

@@ -22,9 +22,13 @@ from events.partitioner import partition_of
 from events.topics import EVENTS
 from sql.roles import WORKERS
 from tests.harness.owner import REPLIES, Owners, put, work, wrong
+from tests.harness.receiver import Receiver
+from tests.harness.waiting import wait_until
 from tests.kafka import at, reader
 from tests.paths import PROJECT
 from tests.postgres import as_role
+from workers.relay import webhooks
+from workers.relay.delivery import Deliveries
 from workers.relay.event import End
 from workers.relay.journal import LOCK, Cursor, Journal
 from workers.relay.publisher import EventPublisher
@@ -80,12 +84,14 @@ def log(kafka: str, database: str, policy: Policy = POLICY) -> Iterator[Log]:
 @contextmanager
 def relay(kafka: str, database: str, journal: type[Journal] = Journal) -> Iterator[Relay]:
     """A relay that leads, by the workers' role."""
-    mine, publisher = journal(as_role(database, WORKERS)), EventPublisher(at(kafka))
+    url = as_role(database, WORKERS)
+    mine, publisher, deliveries = journal(url), EventPublisher(at(kafka)), Deliveries(url)
     try:
         assert mine.lead()
-        yield Relay(mine, publisher)
+        yield Relay(mine, publisher, deliveries)
     finally:
         publisher.close()
+        deliveries.close()
         mine.close()
 
 
@@ -252,7 +258,7 @@ def test_a_leader_that_says_nothing_is_followed_and_commits_nothing(
         assert time.monotonic() < due
         time.sleep(0.05)
     with pytest.raises(psycopg.Error):
-        frozen.commit([Cursor(0, 1, 99)], {ANA: End(1, 1, 0, 1, 1)}, [])
+        frozen.commit([Cursor(0, 1, 99)], {ANA: End(1, 1, 0, 1, 1)}, [], [])
     assert next_.ends_of([ANA]) == {}
     frozen.close()
     next_.close()
@@ -297,7 +303,13 @@ def test_a_block_expires_once_and_not_early_whichever_host_is_alive(
     topics: str, database: str, how: signal.Signals
 ):
     """The leader dies or freezes while the block lasts, and another host tells its end."""
-    with log(topics, database) as decide, relay_process(topics, database) as first:
+    with (
+        log(topics, database) as decide,
+        Receiver() as receiver,
+        relay_process(topics, database) as first,
+    ):
+        with psycopg.connect(database) as connection:
+            webhooks.add(connection, "siem", receiver.url, "cerrojo")
         await_leader(database)
         with relay_process(topics, database):
             decide(block(ANA, 2_000))
@@ -306,7 +318,9 @@ def test_a_block_expires_once_and_not_early_whichever_host_is_alive(
             assert ("account.block_expired", ANA) in await_told(topics, 3)
             first.send_signal(signal.SIGCONT)
             decide(block(BEN))
-            await_told(topics, 4)
+            told_in_order = [event["id"] for _, event, _ in records(topics)]
+            wait_until(lambda: len(set(receiver.ids)) == 4)
+    assert [*dict.fromkeys(receiver.ids)][:3] == [*dict.fromkeys(told_in_order)][:3]
     published = {event["id"]: (event, at_ms) for _, event, at_ms in records(topics)}
     kinds = [event["type"] for event, _ in published.values()]
     assert kinds.count("account.block_expired") == 1

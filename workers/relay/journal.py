@@ -14,7 +14,8 @@ import psycopg
 from psycopg.rows import class_row
 
 from sql.connection import Limits, connection_options
-from workers.relay.event import Decided, End
+from workers.relay.event import AnyEvent, Decided, End
+from workers.relay.webhooks import enqueue
 
 LOCK = 0x72656C6179
 """The key of the advisory lock: any number, the same on every host."""
@@ -155,10 +156,28 @@ class Journal:
         )
         return [(user, End(*end), known) for user, *end, known in rows]
 
+    def webhooks_behind(self) -> tuple[float, int]:
+        """The age of the oldest event that waits for a receiver, in seconds, and dead letters."""
+        age, dead = self._one(
+            "SELECT (SELECT extract(epoch FROM now() - min(noted_at))::float8"
+            "          FROM webhooks w, LATERAL (SELECT noted_at FROM webhook_deliveries d"
+            "                                     WHERE d.webhook = w.name AND dead_at IS NULL"
+            "                                     ORDER BY number LIMIT 1) AS first),"
+            "       (SELECT count(*) FROM webhook_deliveries WHERE dead_at IS NOT NULL)"
+        )
+        return age or 0.0, dead
+
     def commit(
-        self, cursors: Sequence[Cursor], ends: Mapping[str, End], gone: Iterable[str]
+        self,
+        cursors: Sequence[Cursor],
+        ends: Mapping[str, End],
+        gone: Iterable[str],
+        events: Sequence[AnyEvent],
     ) -> None:
-        """Take as published what is before the cursors; add and remove ends."""
+        """Take as published what is before the cursors; add and remove ends.
+
+        The events wait for the webhooks from then on.
+        """
         with self._connection.transaction(), self._connection.cursor() as cursor:
             if cursors:
                 cursor.executemany(
@@ -177,6 +196,8 @@ class Journal:
                     "    generation = excluded.generation, log_offset = excluded.log_offset",
                     [(user, *end) for user, end in ends.items()],
                 )
+            if events:
+                enqueue(self._connection, events)
 
     def _one(self, query: str, *values: object) -> Any:
         return self._connection.execute(query, values).fetchone()

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from workers import metrics
 from workers.relay import event
+from workers.relay.delivery import Deliveries
 from workers.relay.journal import EXPIRIES, Journal
 from workers.relay.publisher import EventPublisher
 
@@ -21,9 +22,10 @@ owner takes some milliseconds for it."""
 class Relay:
     """Publishes for as long as its journal leads."""
 
-    def __init__(self, journal: Journal, publisher: EventPublisher) -> None:
+    def __init__(self, journal: Journal, publisher: EventPublisher, deliveries: Deliveries) -> None:
         self._journal = journal
         self._publisher = publisher
+        self._deliveries = deliveries
 
     def step(self) -> bool:
         """Publish what there is; whether there may be more already.
@@ -45,8 +47,9 @@ class Relay:
         self._publish(events)
         if read:
             new = {user: end for user, end in ends.items() if before.get(user) != end}
-            self._journal.commit([to for _, to, _ in read], new, before.keys() - ends.keys())
-        self._count(events)
+            gone = before.keys() - ends.keys()
+            self._journal.commit([to for _, to, _ in read], new, gone, events)
+        self._tell(events)
         return any(to != each.now for each, to, _ in read)
 
     def _publish_expired(self, until_ms: int) -> bool:
@@ -54,15 +57,17 @@ class Relay:
         events = [event.expired(user, end) for user, end, known in due if known]
         self._publish(events)
         if due:
-            self._journal.commit([], {}, [user for user, _, _ in due])
-        self._count(events)
+            self._journal.commit([], {}, [user for user, _, _ in due], events)
+        self._tell(events)
         return len(due) == EXPIRIES
 
     def _publish(self, events: Sequence[event.AnyEvent]) -> None:
         if events:
             self._publisher.publish(events, self._journal.live)
 
-    def _count(self, events: Sequence[event.AnyEvent]) -> None:
+    def _tell(self, events: Sequence[event.AnyEvent]) -> None:
+        if events:
+            self._deliveries.wake()
         for each in events:
             metrics.EVENTS.labels(event.type_of(each)).inc()
 
