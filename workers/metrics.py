@@ -128,7 +128,7 @@ EVENTS = from_the_start(
     Counter("cerrojo_events", "Events published by the relay, by type", ["type"]),
     [
         *(("account.blocked",), ("account.unblocked",), ("account.block_expired",)),
-        ("policy.changed",),
+        *(("policy.changed",), ("operator.login",), ("attack.began",), ("attack.ended",)),
     ],
 )
 EVENTS_LAG = Gauge(

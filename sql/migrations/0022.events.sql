@@ -57,3 +57,48 @@ COMMENT ON COLUMN webhook_deliveries.dead_at IS 'When it was given up; a dead le
 CREATE INDEX webhook_deliveries_waiting ON webhook_deliveries (webhook, number) WHERE dead_at IS NULL;
 CREATE INDEX webhook_deliveries_dead ON webhook_deliveries (webhook, number)
     WHERE dead_at IS NOT NULL;
+
+-- What no decision says and events tell: logins of operators, and attacks.
+CREATE TABLE event_notes (
+    id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    kind text NOT NULL,
+    data jsonb NOT NULL
+);
+COMMENT ON TABLE event_notes IS 'What the operator ports have noted and the relay has not published yet: it removes what it has.';
+COMMENT ON COLUMN event_notes.kind IS 'The type of the event.';
+COMMENT ON COLUMN event_notes.data IS 'What the event says.';
+
+CREATE TABLE attack_now (
+    one boolean PRIMARY KEY DEFAULT true CHECK (one),
+    since timestamptz
+);
+COMMENT ON TABLE attack_now IS 'One row: since when an attack lasts, as far as events have told; null: none does.';
+INSERT INTO attack_now DEFAULT VALUES;
+
+CREATE FUNCTION note_operator_login(operator text, role text, source text) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    INSERT INTO event_notes (kind, data)
+    VALUES ('operator.login', jsonb_build_object('operator', operator, 'role', role,
+                                                 'source', source))
+$$;
+COMMENT ON FUNCTION note_operator_login IS 'Note that an operator has logged in at the console.';
+
+CREATE FUNCTION note_attack(lasts boolean, what jsonb) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    began timestamptz;
+BEGIN
+    SELECT since INTO began FROM attack_now FOR UPDATE;
+    IF (began IS NOT NULL) = lasts THEN
+        RETURN false;
+    END IF;
+    UPDATE attack_now SET since = CASE WHEN lasts THEN clock_timestamp() END;
+    INSERT INTO event_notes (kind, data)
+    VALUES (CASE WHEN lasts THEN 'attack.began' ELSE 'attack.ended' END,
+            CASE WHEN lasts THEN what ELSE what || jsonb_build_object('since', began) END);
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION note_attack IS 'Note that an attack lasts or does not; false where that was known. All gateways see the same, and the first one to say it is heard.';
+REVOKE EXECUTE ON FUNCTION note_operator_login, note_attack FROM PUBLIC;

@@ -16,11 +16,12 @@ import msgspec
 import psycopg
 import pytest
 from confluent_kafka import TopicPartition
+from psycopg.types.json import Jsonb
 
 from events.messages import Block, Deleted, Policy, SetPolicy, Unblock, encode, new_id
 from events.partitioner import partition_of
 from events.topics import EVENTS
-from sql.roles import WORKERS
+from sql.roles import OPERATOR, WORKERS
 from tests.harness.owner import REPLIES, Owners, put, work, wrong
 from tests.harness.receiver import Receiver
 from tests.harness.waiting import wait_until
@@ -243,6 +244,35 @@ def test_a_backlog_is_read_some_batches_at_a_time(
         [("policy.changed", None), *[("account.blocked", ANA), ("account.blocked", CLEO)] * 3],
         key=str,
     )
+
+
+def test_what_operator_ports_note_becomes_events_once(topics: str, database: str):
+    """A login, and an attack as the first gateway saw it; also after a death in between."""
+    port = as_role(database, OPERATOR)
+    what = {"failed_accounts": 9, "succeeded_accounts": 1}
+    with psycopg.connect(port, autocommit=True) as one, psycopg.connect(port) as other:
+        note = "SELECT note_attack(%s, %s)"
+        begun = Jsonb(what | {"sources": ["192.0.2.7"], "accounts": [ANA]})
+        assert one.execute(note, (True, begun)).fetchone() == (True,)
+        assert other.execute(note, (True, begun)).fetchone() == (False,)
+        other.commit()
+        one.execute("SELECT note_operator_login('olga', 'operate', '192.0.2.8')")
+        assert one.execute(note, (False, Jsonb(what))).fetchone() == (True,)
+    with relay(topics, database, DyingJournal) as mine, pytest.raises(DiesError):
+        mine.step()
+    with relay(topics, database) as mine:
+        mine.step()
+        mine.step()
+    found = [event for _, event, _ in records(topics)]
+    assert found[:3] == found[3:]
+    began, login, ended = found[:3]
+    assert [event["type"] for event in found[:3]] == [
+        *("attack.began", "operator.login", "attack.ended")
+    ]
+    assert began["data"]["accounts"] == [ANA]
+    assert login["data"] == {"operator": "olga", "role": "operate", "source": "192.0.2.8"}
+    since = msgspec.convert(ended["data"]["since"], datetime)
+    assert since <= msgspec.convert(login["timestamp"], datetime)
 
 
 def test_a_leader_that_says_nothing_is_followed_and_commits_nothing(

@@ -177,7 +177,7 @@ def test_everybody_else_may_call_no_function_of_the_owner(database: str):
             "SELECT proname, proconfig FROM pg_proc"
             " WHERE prosecdef AND pronamespace = 'public'::regnamespace"
         ).fetchall()
-    assert len(owned) == 10
+    assert len(owned) == 12
     assert all("search_path=public, pg_temp" in config for _, config in owned)
 
 

@@ -8,7 +8,19 @@ import msgspec
 
 from events.topics import EVENTS
 from version import VERSION
-from workers.relay.event import AnyEvent, Blocked, BlockedData, Expired, PolicyChanged, Unblocked
+from workers.relay.event import (
+    AnyEvent,
+    AttackBegan,
+    AttackEnded,
+    Blocked,
+    BlockedData,
+    Expired,
+    OfAccount,
+    OperatorData,
+    OperatorLogin,
+    PolicyChanged,
+    Unblocked,
+)
 
 SCHEMA_VERSION = "1.5.0"
 CLASS_UID = 3002
@@ -29,8 +41,10 @@ def encode(event: AnyEvent) -> bytes | None:
 def mapped(event: AnyEvent) -> dict[str, Any] | None:
     """The event as an object of that class; None as above."""
     match event:
-        case PolicyChanged():
+        case PolicyChanged() | AttackBegan() | AttackEnded():
             return None
+        case OperatorLogin(data=data):
+            specific = _login(data)
         case Blocked(data=data):
             specific = _blocked(data)
         case Unblocked(data=data):
@@ -40,8 +54,7 @@ def mapped(event: AnyEvent) -> dict[str, Any] | None:
             specific = _other("Block expired", f"The block of {data.user} came to its end.")
     return {
         **_base(event),
-        "user": {"name": event.data.user, "type_id": 1, "type": "User"},
-        **_actor(getattr(event.data, "operator", None)),
+        **_people(event),
         **specific,
         "type_uid": CLASS_UID * 100 + specific["activity_id"],
     }
@@ -99,5 +112,18 @@ def _other(activity: str, message: str) -> dict[str, Any]:
     }
 
 
-def _actor(operator: str | None) -> dict[str, Any]:
-    return {"actor": {"user": {"name": operator}}} if operator else {}
+def _login(data: OperatorData) -> dict[str, Any]:
+    found = _other("Logon", f"The operator {data.operator} has logged in, to {data.role}.")
+    found["activity_id"] = LOGON
+    if data.source:
+        found["src_endpoint"] = {"ip": data.source}
+    return found
+
+
+def _people(event: OfAccount | OperatorLogin) -> dict[str, Any]:
+    """Whom it concerns, and who did it."""
+    if isinstance(event, OperatorLogin):
+        return {"user": {"name": event.data.operator, "type_id": 2, "type": "Admin"}}
+    user = {"user": {"name": event.data.user, "type_id": 1, "type": "User"}}
+    operator = None if isinstance(event, Expired) else event.data.operator
+    return user | ({"actor": {"user": {"name": operator}}} if operator else {})

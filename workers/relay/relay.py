@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from workers import metrics
 from workers.relay import event
 from workers.relay.delivery import Deliveries
-from workers.relay.journal import EXPIRIES, Journal
+from workers.relay.journal import EXPIRIES, NOTES, Journal
 from workers.relay.publisher import EventPublisher
 
 SETTLE_MS = 250
@@ -34,7 +34,10 @@ class Relay:
         """
         now_ms = self._journal.now_ms()  # first: what is decided until then is read after it
         # Of what is decided and not read yet, something may have lifted a block before its end.
-        return self._publish_decided() or self._publish_expired(now_ms - SETTLE_MS)
+        if self._publish_decided():
+            return True
+        more = self._publish_expired(now_ms - SETTLE_MS)
+        return self._publish_notes() or more
 
     def _publish_decided(self) -> bool:
         behind = self._journal.behind()
@@ -60,6 +63,15 @@ class Relay:
             self._journal.commit([], {}, [user for user, _, _ in due], events)
         self._tell(events)
         return len(due) == EXPIRIES
+
+    def _publish_notes(self) -> bool:
+        notes = self._journal.notes()
+        events = [event.event_of(note) for note in notes]
+        self._publish(events)
+        if notes:
+            self._journal.commit([], {}, [], events, notes)
+        self._tell(events)
+        return len(notes) == NOTES
 
     def _publish(self, events: Sequence[event.AnyEvent]) -> None:
         if events:

@@ -9,7 +9,13 @@ import pytest
 
 from tests.unit.workers.relay.test_documents import EXAMPLES
 from workers.relay import ocsf
-from workers.relay.event import AnyEvent, PolicyChanged
+from workers.relay.event import (
+    AnyEvent,
+    AttackBegan,
+    AttackEnded,
+    OperatorLogin,
+    PolicyChanged,
+)
 
 REQUIRED = {
     *("activity_id", "category_uid", "class_uid", "type_uid"),
@@ -25,7 +31,8 @@ KNOWN = {
 }
 """Those of its attributes that are used."""
 
-OF_AUTHENTICATION = [event for event in EXAMPLES if not isinstance(event, PolicyChanged)]
+OTHERS = PolicyChanged | AttackBegan | AttackEnded
+OF_AUTHENTICATION = [event for event in EXAMPLES if not isinstance(event, OTHERS)]
 
 
 def mapped(event: AnyEvent) -> dict[str, Any]:
@@ -71,7 +78,14 @@ def test_an_operator_is_the_actor():
     assert by_hand[0]["activity_name"] == "Block"
 
 
-def test_a_policy_is_no_authentication():
-    """It is on the topic, and posted to webhooks of the other format."""
-    [policy] = [event for event in EXAMPLES if isinstance(event, PolicyChanged)]
-    assert ocsf.encode(policy) is None
+def test_an_operators_login_is_one():
+    """With the operator as the user."""
+    [found] = [mapped(event) for event in EXAMPLES if isinstance(event, OperatorLogin)]
+    assert (found["activity_id"], found["status_id"], found["user"]["name"]) == (1, 1, "olga")
+
+
+def test_a_policy_and_an_attack_are_no_authentication():
+    """They are on the topic, and posted to webhooks of the other format."""
+    others = [event for event in EXAMPLES if isinstance(event, OTHERS)]
+    assert len(others) == 3
+    assert {ocsf.encode(event) for event in others} == {None}
