@@ -15,6 +15,27 @@ from workers.relay.documents import json_schema
 TOKEN = "a-token-of-vera"
 
 
+def test_a_relay_that_is_killed_has_a_successor(system: RunningSystem):
+    """What happened meanwhile is told, and the restart is counted."""
+    restarts = 'cerrojo_process_restarts_total{role="relay"}'
+    wait_until(lambda: system.metrics(system.workers_url)["cerrojo_events_leads"] == 1)
+    before = system.metrics(system.workers_url)[restarts]
+    system.kill("relay")
+
+    async def scenario(client: Client) -> None:
+        for _ in range(5):
+            assert (await client.login("events.ben", "a wrong password")).status == 401
+
+    with Receiver() as receiver:
+        with psycopg.connect(system.database_url) as connection:
+            webhooks.add(connection, "siem", receiver.url, "cerrojo")
+        run(system, scenario)
+        wait_until(lambda: any(b["data"].get("user") == "events.ben" for b in receiver.bodies))
+        with psycopg.connect(system.database_url) as connection:
+            webhooks.remove(connection, "siem")
+    assert system.metrics(system.workers_url)[restarts] == before + 1
+
+
 def test_a_receiver_hears_of_blocks_and_operators(system: RunningSystem):
     """Of a block by wrong passwords, who lifted it and why, and who logged in at the console."""
     add_operator(system.database_url, "Vera", TOKEN)

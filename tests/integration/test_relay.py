@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -21,6 +21,7 @@ from psycopg.types.json import Jsonb
 from events.messages import Block, Deleted, Policy, SetPolicy, Unblock, encode, new_id
 from events.partitioner import partition_of
 from events.topics import EVENTS
+from local.tcp_ports import choose
 from sql.roles import OPERATOR, WORKERS
 from tests.harness.owner import REPLIES, Owners, put, work, wrong
 from tests.harness.receiver import Receiver
@@ -246,6 +247,31 @@ def test_a_backlog_is_read_some_batches_at_a_time(
     )
 
 
+def test_brokers_that_are_away_are_waited_for(topics: str, database: str):
+    """However long; meanwhile the process says that it lives, and can be stopped."""
+    waited: list[int] = []
+
+    def alive() -> None:
+        waited.append(len(waited))
+        if len(waited) == 3:
+            raise DiesError
+
+    url = as_role(database, WORKERS)
+    with ExitStack() as stack, psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("SELECT note_operator_login('olga', 'operate', NULL)")
+        journal, deliveries = Journal(url), Deliveries(url)
+        publisher = EventPublisher(at(f"127.0.0.1:{choose('127.0.0.1')}"))
+        for each in (journal, deliveries, publisher):
+            stack.callback(each.close)
+        assert journal.lead()
+        with pytest.raises(DiesError):
+            Relay(journal, publisher, deliveries, alive).step()
+        assert connection.execute("SELECT count(*) FROM event_notes").fetchone() == (1,)
+    with relay(topics, database) as mine:
+        mine.step()
+    assert told(topics) == [("operator.login", None)]
+
+
 def test_what_operator_ports_note_becomes_events_once(topics: str, database: str):
     """A login, and an attack as the first gateway saw it; also after a death in between."""
     port = as_role(database, OPERATOR)
@@ -275,14 +301,17 @@ def test_what_operator_ports_note_becomes_events_once(topics: str, database: str
     assert since <= msgspec.convert(login["timestamp"], datetime)
 
 
+@pytest.mark.parametrize("begun", ["", "BEGIN"], ids=["between two", "in a transaction"])
 def test_a_leader_that_says_nothing_is_followed_and_commits_nothing(
-    database: str, monkeypatch: pytest.MonkeyPatch
+    database: str, monkeypatch: pytest.MonkeyPatch, begun: str
 ):
     """Frozen, cut off or on a host that is gone: the server ends its session by itself."""
     monkeypatch.setattr("workers.relay.journal.IDLE_MS", 1_000)
     frozen, next_ = Journal(database), Journal(database)
     assert frozen.lead()
     assert not next_.lead()
+    if begun:
+        frozen._connection.execute("BEGIN")
     due = time.monotonic() + PATIENCE_SECONDS
     while not next_.lead():
         assert time.monotonic() < due

@@ -34,6 +34,11 @@ LOOK_SECONDS = 1.0
 GRACE_SECONDS = 2.0
 """To end after the supervisor is dead."""
 
+
+class StoppedError(Exception):
+    """This process is to end, while it waits for Kafka."""
+
+
 logger = structlog.get_logger()
 
 
@@ -56,6 +61,8 @@ def main() -> int:
         try:
             _relay(config, stop)
             failing = False
+        except StoppedError:
+            break
         except (psycopg.Error, PublishError) as error:
             if not failing:
                 logger.warning("Events wait: Kafka or Postgres failed", error=reason(error))
@@ -72,6 +79,11 @@ def _relay(config: settings.Settings, stop: threading.Event) -> None:
     from workers.relay.publisher import EventPublisher
     from workers.relay.relay import Relay, lag_seconds
 
+    def alive() -> None:
+        manager_link().beat()
+        if stop.is_set():
+            raise StoppedError
+
     with ExitStack() as closing:
         journal = Journal(config.require_database())
         closing.callback(journal.close)
@@ -85,7 +97,7 @@ def _relay(config: settings.Settings, stop: threading.Event) -> None:
                 closing.callback(publisher.close)
                 deliveries = Deliveries(config.require_database())
                 closing.callback(deliveries.close)
-                relay = Relay(journal, publisher, deliveries)
+                relay = Relay(journal, publisher, deliveries, alive)
                 metrics.EVENTS_LEADS.set(1)
                 logger.info("This host publishes the events")
             if time.monotonic() >= look_at:

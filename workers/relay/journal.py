@@ -66,9 +66,16 @@ class Journal:
 
     def lead(self) -> bool:
         """Become the leader; False where another process is."""
-        (leads,) = self._one("SELECT pg_try_advisory_lock(%s)", LOCK)
-        if leads:
-            self._one("SELECT set_config('idle_session_timeout', %s, false)", str(IDLE_MS))
+        # At once, as this process may freeze after any statement. The second limit is for a session
+        # that has begun a transaction, for which the first one is not.
+        leads, *_ = self._one(
+            "SELECT leads,"
+            "       CASE WHEN leads THEN set_config('idle_session_timeout', %s, false) END,"
+            "       CASE WHEN leads"
+            "            THEN set_config('idle_in_transaction_session_timeout', %s, false) END"
+            "  FROM (SELECT pg_try_advisory_lock(%s) AS leads OFFSET 0) AS lock",
+            *(str(IDLE_MS), str(IDLE_MS), LOCK),
+        )
         return bool(leads)
 
     def live(self) -> None:

@@ -6,7 +6,7 @@ a death in between the same events are published again, with the same ids, and n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from workers import metrics
 from workers.relay import event
@@ -22,10 +22,18 @@ owner takes some milliseconds for it."""
 class Relay:
     """Publishes for as long as its journal leads."""
 
-    def __init__(self, journal: Journal, publisher: EventPublisher, deliveries: Deliveries) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        publisher: EventPublisher,
+        deliveries: Deliveries,
+        alive: Callable[[], object] = lambda: None,
+    ) -> None:
+        """`alive` is called while the brokers are waited for, and may end that by an exception."""
         self._journal = journal
         self._publisher = publisher
         self._deliveries = deliveries
+        self._alive = alive
 
     def step(self) -> bool:
         """Publish what there is; whether there may be more already.
@@ -75,7 +83,11 @@ class Relay:
 
     def _publish(self, events: Sequence[event.AnyEvent]) -> None:
         if events:
-            self._publisher.publish(events, self._journal.live)
+            self._publisher.publish(events, self._wait)
+
+    def _wait(self) -> None:
+        self._alive()
+        self._journal.live()
 
     def _tell(self, events: Sequence[event.AnyEvent]) -> None:
         if events:

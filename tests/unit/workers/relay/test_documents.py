@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 from uuid import UUID
 
@@ -13,6 +14,7 @@ import pytest
 from events.messages import FOREVER
 from events.topics import EVENTS
 from local.event_documents import FILES, written
+from tests.paths import PROJECT
 from tests.unit.workers.relay.test_event import END, row
 from workers import metrics
 from workers.relay.documents import asyncapi, json_schema
@@ -79,6 +81,13 @@ def test_asyncapi_names_the_topic_and_every_kind():
         found: Any = document
         for part in reference.removeprefix("#/").split("/"):
             found = found[part]
+
+
+def test_the_page_says_of_each_kind_when_it_comes():
+    """A receiver decides by it which ones matter."""
+    page = (PROJECT / "docs" / "events.md").read_text()
+    table = page.partition("| `type` | when |\n")[2].partition("\n\n")[0]
+    assert re.findall(r"^\| `([a-z_.]+)` \|", table, re.MULTILINE) == [*KINDS]
 
 
 def test_each_kind_is_counted_from_the_start():
