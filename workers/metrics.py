@@ -125,7 +125,7 @@ DELETED = from_the_start(
     [("audit_partitions",), ("old_rows",), ("lock_states",), ("ended_blocks",), ("erased_names",)],
 )
 EVENTS = from_the_start(
-    Counter("cerrojo_events", "Events published by the relay, by type", ["type"]),
+    Counter("cerrojo_events", "Events published by the relay, by kind", ["kind"]),
     [
         *(("account.blocked",), ("account.unblocked",), ("account.block_expired",)),
         *(("policy.changed",), ("operator.login",), ("attack.began",), ("attack.ended",)),

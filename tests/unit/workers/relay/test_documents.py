@@ -93,7 +93,7 @@ def test_the_page_says_of_each_kind_when_it_comes():
 def test_each_kind_is_counted_from_the_start():
     """Else nothing sees the first event of a kind."""
     [family] = metrics.EVENTS.collect()
-    assert {sample.labels["type"] for sample in family.samples} == set(KINDS)
+    assert {sample.labels["kind"] for sample in family.samples} == set(KINDS)
 
 
 def _references(document: Any) -> list[str]:
