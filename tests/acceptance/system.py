@@ -32,12 +32,13 @@ from gateway.session_keys import new_key
 from local import tcp_ports
 from processes import Event, ProcessManager, ProcessSpec, Ready
 from tests.harness.operators import OPERATOR, OPERATOR_TOKEN, add_operator
-from tests.harness.waiting import PAUSE_SECONDS, until, wait_until
+from tests.harness.waiting import NOT_HEARD, PAUSE_SECONDS, until, wait_until
 from tests.kafka import reader
 from tests.paths import PROJECT
 from tests.postgres import by_role
 
 READY_SECONDS = 60.0
+ANSWER_SECONDS = 90.0  # far beyond any deadline here
 
 CHEAPEST = {
     "CERROJO_ARGON2_MEMORY_KIB": "8",
@@ -291,10 +292,6 @@ class Answer(NamedTuple):
         return of_devices[0].partition("=")[2] if of_devices else ""
 
 
-NOT_HEARD = "Nobody can decide about this account now"
-"""Said before anything is written, by a process that has not heard of a worker for two seconds."""
-
-
 class Client:
     """Uses both ports of a system; every request at once has a connection of its own."""
 
@@ -328,9 +325,10 @@ class Client:
         return answer.device
 
     async def register(self, user: str, password: str) -> None:
-        """An account that is there afterwards."""
+        """An account that is there afterwards; asked for again where no verdict came in time."""
         answer = await until(
-            lambda: self.post("/register", {"user": user, "pass": password}), _is_heard
+            lambda: self.post("/register", {"user": user, "pass": password}),
+            lambda answer: answer.status != 503,
         )
         assert answer.status == 201, answer
 
@@ -405,6 +403,14 @@ def statuses(answers: Iterable[Answer]) -> dict[int, int]:
     return dict(Counter(answer.status for answer in answers))
 
 
+def connections(**options: Any) -> aiohttp.ClientSession:
+    """A session that waits longer than any deadline here, with a connector of these options."""
+    # The gateway closes an idle connection after ten seconds.
+    connector = aiohttp.TCPConnector(**{"limit": 0, "keepalive_timeout": 5.0, **options})
+    timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
+    return aiohttp.ClientSession(connector=connector, timeout=timeout)
+
+
 def run(
     system: RunningSystem,
     scenario: Callable[[Client], Coroutine[Any, Any, None]],
@@ -413,10 +419,7 @@ def run(
     """Run a scenario with a client of its own."""
 
     async def connected() -> None:
-        timeout = aiohttp.ClientTimeout(total=30.0)
-        # The gateway closes an idle connection after ten seconds.
-        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=5.0)
-        async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+        async with connections() as session:
             await scenario(Client(system, session, patient))
 
     asyncio.run(connected())
