@@ -222,7 +222,7 @@ class RunningSystem:
 
     def metrics(self, url: str = "") -> dict[str, float]:
         """The values of the gateway's /metrics, or of another one's, by the name of the series."""
-        with urllib.request.urlopen(f"{url or self.operator_url}/metrics", timeout=10) as response:  # noqa: S310  # http
+        with urllib.request.urlopen(f"{url or self.operator_url}/metrics", timeout=60) as response:  # noqa: S310  # http
             lines = response.read().decode().splitlines()
         pairs = (line.rpartition(" ") for line in lines if not line.startswith("#"))
         return {name: float(value) for name, _, value in pairs}

@@ -62,7 +62,7 @@ class Page(NamedTuple):
 
 def text(url: str) -> str:
     """The page as it is."""
-    with urlopen(f"{url}/metrics", timeout=10) as response:  # noqa: S310  # http
+    with urlopen(f"{url}/metrics", timeout=60) as response:  # noqa: S310  # http
         assert response.headers["Content-Type"].startswith("text/plain; version=")
         return str(response.read().decode())
 
