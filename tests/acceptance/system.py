@@ -210,7 +210,8 @@ class RunningSystem:
         By what each says whose turn it is to have a connection.
         """
         url = f"{self.operator_url}/blocked/{user}"
-        httpx.delete(url, headers=OPERATOR, timeout=READY_SECONDS)
+        while NOT_HEARD in httpx.delete(url, headers=OPERATOR, timeout=READY_SECONDS).text:
+            pass
         url = f"{self.login_url}/attempts/{user}/block"
         headers = {"Authorization": f"Bearer {SERVICE_TOKEN}"}
         due = time.monotonic() + READY_SECONDS
@@ -249,6 +250,22 @@ class RunningSystem:
             return int(offsets) == self.log_size()
 
         wait_until(decided)
+
+    def wait_for_all_counted(self) -> None:
+        """Return when the workers' metrics have all that is in the log: they count after they
+        answer, and say then how far they are."""
+        self.wait_for_all_decided()
+
+        def counted() -> bool:
+            shown = self.metrics(self.workers_url)
+            return all(
+                shown.get(f'cerrojo_next_offset{{partition="{partition}"}}') == offset
+                for partition, offset in self.query(
+                    "SELECT partition, next_offset FROM partition_progress"
+                )
+            )
+
+        wait_until(counted)
 
     def wait_for_log(self, size: int, seconds: float) -> None:
         """Return when so many records stand in `attempts`, or the time is over."""
@@ -389,12 +406,13 @@ class Client:
         while True:
             async with self._session.request(method, url, **options) as response:
                 answer = Answer(response.status, await response.json(), response.headers)
-            if not self._patient or _is_heard(answer):
+            if not self._patient or is_heard(answer):
                 return answer
             await asyncio.sleep(PAUSE_SECONDS)
 
 
-def _is_heard(answer: Answer) -> bool:
+def is_heard(answer: Answer) -> bool:
+    """Whether its process had heard of a worker that could decide."""
     return not (answer.status == 503 and NOT_HEARD in str(answer.body))
 
 

@@ -267,6 +267,7 @@ def test_a_guess_whose_fate_is_unknown_counts_once(outage: Outage, system: Runni
 
     async def scenario(client: Client) -> None:
         await client.register("unknown-fate", "the right password")
+        await asyncio.to_thread(system.wait_for_all_ready)
         system.signal("worker partition", signal.SIGSTOP)
         try:
             answer = await client.login("unknown-fate", "a wrong password")
