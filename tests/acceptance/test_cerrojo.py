@@ -122,7 +122,7 @@ def following(system: RunningSystem, *words: str) -> Iterator[subprocess.Popen[s
     try:
         yield process
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=90)
         assert (process.returncode, errors) == (0, "")
     finally:
         process.kill()

@@ -94,7 +94,7 @@ def test_a_login_gives_a_session(system: RunningSystem):
     for headers in (by_program, by_browser):
         found = http("GET", f"{system.login_url}/session", headers=headers)
         assert (found.status_code, found.json()["user"]) == (200, user)
-        assert found.json()["expires_in"] in range(890, 901)
+        assert found.json()["expires_in"] in range(800, 901)
         assert found.headers["X-Cerrojo-User"] == "%C3%A4nna@example.com"
         assert found.headers["Cache-Control"] == "no-store"
         head = http("HEAD", f"{system.login_url}/session", headers=headers)
