@@ -125,6 +125,18 @@ class Lifted(Struct):
     unblocked: bool
 
 
+class LiftedOne(Struct, omit_defaults=True):
+    """What came of one account of a list."""
+
+    user: str
+    """As it was sent"""
+    unblocked: bool
+    error: str = ""
+    """The sentence that says why not"""
+    code: str = ""
+    """And its code; `not_found`: it is not blocked"""
+
+
 class AccountState(Struct):
     """What is known of an account; never its hash."""
 

@@ -45,7 +45,6 @@ of the time, and others ask, too."""
 EXPORT_SECONDS = 3_600.0
 """A whole day has to be read by then."""
 
-NDJSON = "application/x-ndjson"
 LATEST_MS = 2**62
 
 _place = msgspec.msgpack.Decoder(tuple[Number, Number, Number, Number])
@@ -68,7 +67,7 @@ async def list_attempts() -> Response:
     here = services()
     asked = arguments(request)
     wanted = _wanted(asked)
-    if NDJSON in request.headers.get("Accept", ""):
+    if responses.NDJSON in request.headers.get("Accept", ""):
         return _export(here, asked, wanted)
     size = limit(asked, PAGE, LARGEST_PAGE)
     rows, end = await audit_slices.newest_first(
@@ -97,7 +96,9 @@ def _wanted(asked: Mapping[str, str]) -> WantedDecisions:
 
 def _export(here: Services, asked: Mapping[str, str], wanted: WantedDecisions) -> Response:
     if "day" not in asked or "limit" in asked or "after" in asked:
-        raise InvalidInputError(f"{NDJSON} needs day, and no limit or after: all of a day comes")
+        raise InvalidInputError(
+            f"{responses.NDJSON} needs day, and no limit or after: all of a day comes"
+        )
     if len(_exports) >= MOST_EXPORTS:
         raise OverloadedError(
             f"{MOST_EXPORTS} days are being read already; try again when one of them is done"
@@ -121,7 +122,7 @@ def _export(here: Services, asked: Mapping[str, str], wanted: WantedDecisions) -
             _exports.discard(this)
 
     body = b"" if request.method == "HEAD" else lines()
-    return Response(body, 200, responses.HEADERS | {"Content-Type": NDJSON})
+    return Response(body, 200, responses.HEADERS | {"Content-Type": responses.NDJSON})
 
 
 _lines = msgspec.json.Encoder()
