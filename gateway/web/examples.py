@@ -55,6 +55,8 @@ _BLOCK = Block(
     until="2026-11-28T10:00:00.125Z",
     why="5 wrong passwords within 900 s",
     failures=5,
+    level=1,
+    by_hand=False,
 )
 _DECISION = AuditedRequest(
     at="2026-11-28T09:30:00.125Z",

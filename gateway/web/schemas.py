@@ -98,6 +98,10 @@ class Block(Struct):
     why: str
     failures: int
     """Wrong passwords since the last right one."""
+    level: int
+    """How many blocks there were since the last right password; by it the next one is longer."""
+    by_hand: bool
+    """Whether an operator asked for it, which is no step towards longer ones."""
 
 
 class BlockedByHand(Struct):

@@ -138,7 +138,7 @@ def test_blocks_come_newest_first_by_pages(blocks: str):
         assert first == [
             {
                 **{"user": "name03", "since": iso(NOW_MS), "until": None, "why": FOR_GOOD},
-                "failures": 5,
+                **{"failures": 5, "level": 1, "by_hand": False},
             }
         ]
         assert (await asking.get("/blocked"))["users-blocked"] == sorted(expected)

@@ -249,4 +249,6 @@ def _block(row: BlockRow) -> schemas.Block:
         until=None if row.blocked_until_ms == FOREVER else iso(row.blocked_until_ms),
         why=row.blocked_why,
         failures=row.consecutive_failures,
+        level=row.level,
+        by_hand=row.by_hand,
     )
