@@ -51,6 +51,13 @@ class WantedDecisions(NamedTuple):
     from_ms: int
     to_ms: int
     """The first millisecond after them."""
+    operator: str | None = None
+    """Who asked for them; empty: any operator."""
+
+    @property
+    def by_index(self) -> bool:
+        """Whether the audit has a fine index for them, and not only for their time."""
+        return self.user is not None or self.operator is not None
 
 
 class DecisionRow(NamedTuple):
@@ -169,6 +176,9 @@ async def select_decision_rows(
         if value is not None:
             conditions.append(f"{column} = %s")
             values.append(value)
+    if wanted.operator is not None:
+        conditions.append("operator IS NOT NULL AND %s IN ('', operator)")
+        values.append(wanted.operator)
     order, sign = ("ASC", ">") if oldest_first else ("DESC", "<")
     if after is not None:
         conditions.append(

@@ -251,6 +251,7 @@ PARAMETERS: dict[str, Any] = {
     "text": "an",
     "source": "192.0.2.7",
     "verdict": "blocked",
+    "operator": "Cleo",
     "from": "2026-11-28T09:00:00Z",
     "to": "2026-11-28T10:00:00Z",
     "day": "2026-11-28",

@@ -260,6 +260,32 @@ def test_the_first_look_is_at_attacks_and_the_policy(system: RunningSystem):
     visit(system, scenario)
 
 
+def test_what_operators_did_comes_newest_first(system: RunningSystem):
+    """Who, what, to whom and why; by pages, and with a way to the user."""
+
+    async def scenario(client: Client, page: Page) -> None:
+        path = "/blocked/seen.in.actions"
+        for method, reason in [("POST", "<i>why</i>"), ("DELETE", "mistake")] * 11:
+            answer = await client.operator(method, path, {"reason": reason})
+            assert answer.status == 200
+        await page.goto(system.operator_url)
+        lines = page.locator("#actions tbody tr")
+        await expect(lines).to_have_count(20)
+        for number, words in enumerate(("unblock", "block by hand")):
+            await expect(lines.nth(number)).to_contain_text(words)
+            await expect(lines.nth(number)).to_contain_text("tests")
+        await expect(lines.nth(1)).to_contain_text("<i>why</i>")
+        await page.locator("#older").click()
+        await expect(page.locator("#newest")).to_be_enabled()
+        await expect(lines.nth(1)).to_contain_text("<i>why</i>")
+        await page.locator("#newest").click()
+        await expect(page.locator("#newest")).to_be_disabled()
+        await lines.nth(1).get_by_role("link", name="seen.in.actions").click()
+        await expect(page.locator("#user")).to_have_text("seen.in.actions")
+
+    visit(system, scenario)
+
+
 def test_a_name_can_be_looked_up(system: RunningSystem):
     """In whatever form it is typed, also where it is not blocked, or is no name at all."""
 

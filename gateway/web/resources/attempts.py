@@ -29,6 +29,7 @@ from gateway.web.query_parameters import (
     day,
     limit,
     moment,
+    text,
     verdict,
 )
 from gateway.web.schemas import Attempts, AuditedRequest, answers_with
@@ -55,10 +56,11 @@ _exports: set[object] = set()
 @blueprint.get("/attempts")
 @answers_with(Attempts, 200, 400, 503, query=Asked)
 async def list_attempts() -> Response:
-    """List what the log decided, newest first: about an account, or about all.
+    """List what the log decided, newest first: about an account, by an operator, or all of it.
 
-    `next` leads to the next page, as `Link` does. Without `user`, an answer looks at as much of the
-    audit as it has the time for, so a page may be short, or even empty, before the last one.
+    `next` leads to the next page, as `Link` does. Without either of them, an answer looks at as
+    much of the audit as it has the time for, so a page may be short, or even empty, before the last
+    one.
 
     With `day` and `Accept: application/x-ndjson` the whole day comes, oldest first, as a line of
     JSON for each decision. An answer that is not whole is cut off, and does not end as HTTP says.
@@ -91,6 +93,7 @@ def _wanted(asked: Mapping[str, str]) -> WantedDecisions:
         verdict(asked),
         max(0, begin or 0),
         LATEST_MS if end is None else min(end, LATEST_MS),
+        text(asked, "operator") if "operator" in asked else None,
     )
 
 

@@ -1,8 +1,8 @@
 // The operator console. Whatever comes from the gateway is inserted as text, never as markup.
 
 import { alone, ask, clock, distance, moment, nextPage, sentence, visible } from "/static/ask.js";
-import { lookAtOverview } from "/static/overview.js";
-import { at, element, show, words } from "/static/page.js";
+import { lookAtOverview, turnActions } from "/static/overview.js";
+import { KINDS, at, element, outcomeOf, show, words } from "/static/page.js";
 import { anyChosen, box, chooseSeveral, showChosen } from "/static/several.js";
 
 const PAGE = 100; // blocks in one page of the list
@@ -225,10 +225,7 @@ function attemptLine({
     device && `device ${device}`,
     delayed && `delayed by ${delayed} ms for what its source did`,
   ].filter(Boolean).join("; ");
-  const what = element("td", {
-    attempt: "login", registered: "register", password: "new password", devices: "forget devices",
-    block: "block by hand",
-  }[kind] ?? kind);
+  const what = element("td", KINDS[kind] ?? kind);
   if (reason) what.append(element("br"), element("q", visible(reason), "quiet"));
   line.append(
     element("td", moment(when)),
@@ -236,20 +233,13 @@ function attemptLine({
     element("td", outcome ?? "–"),
     kind === "attempt"
       ? element("td", verdict, { accepted: "good", rejected: "bad", blocked: "bad blocked" }[verdict])
-      : element("td", DONE[kind]?.[verdict] ?? verdict),
+      : element("td", outcomeOf({ kind, verdict })),
     from,
     place,
     element("td", policy),
   );
   return line;
 }
-
-// What the verdict says of a request that checked no password.
-const CLEARED = { accepted: "cleared", rejected: "nothing to clear" };
-const DONE = {
-  registered: CLEARED, unblock: CLEARED, password: CLEARED,
-  block: { accepted: "blocked", rejected: "blocked for longer already" },
-};
 
 // ---- Who changes something ---------------------------------------------------------------------
 
@@ -413,6 +403,8 @@ at("search").addEventListener("submit", search);
 at("skip").addEventListener("click", skip);
 at("previous").addEventListener("click", () => turn(false));
 at("next").addEventListener("click", () => turn(true));
+at("older").addEventListener("click", () => turnActions(true));
+at("newest").addEventListener("click", () => turnActions(false));
 at("log-in").addEventListener("click", () => askForToken());
 at("log-out").addEventListener("click", logOut);
 at("login-no").addEventListener("click", () => at("login").close());
