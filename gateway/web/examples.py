@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from events.messages import Policy
 from gateway.web.credentials import (
+    BlockList,
     BlockOrder,
     Credentials,
     Disabling,
@@ -31,6 +32,7 @@ from gateway.web.schemas import (
     HeavyAccount,
     HeavySource,
     Lifted,
+    LiftedOne,
     LoggedIn,
     OwnSession,
     Policies,
@@ -53,6 +55,8 @@ _BLOCK = Block(
     until="2026-11-28T10:00:00.125Z",
     why="5 wrong passwords within 900 s",
     failures=5,
+    level=1,
+    by_hand=False,
 )
 _DECISION = AuditedRequest(
     at="2026-11-28T09:30:00.125Z",
@@ -80,6 +84,7 @@ BODIES: dict[type, Struct] = {
     NewPassword: NewPassword("another pass phrase", "forgot it"),
     Disabling: Disabling(disabled=True, reason="left the company"),
     BlockOrder: BlockOrder("phone was stolen", 7_200),
+    BlockList: BlockList(["ana", "ben"], "the attack is over"),
     Reason: Reason("called, and knew the answer"),
     CheckedPassword: CheckedPassword("ana", "wrong", "192.0.2.7", "Mozilla/5.0"),
 }
@@ -128,6 +133,10 @@ ANSWERS: dict[type[Struct], dict[str, Struct]] = {
         "until it is lifted": BlockedByHand(blocked=True, until=None),
     },
     Lifted: {"lifted": Lifted(unblocked=True)},
+    LiftedOne: {
+        "lifted": LiftedOne("ana", True),
+        "not blocked": LiftedOne("ben", False, "This account is not blocked", "not_found"),
+    },
     AccountState: {"an account": AccountState("ana", "2026-11-01T08:00:00.000Z", disabled=False)},
     Deletion: {"there was one": Deletion(deleted=True)},
     Attempts: {"a page": Attempts([_DECISION], CURSOR), "the last page": Attempts([], None)},
@@ -242,6 +251,7 @@ PARAMETERS: dict[str, Any] = {
     "text": "an",
     "source": "192.0.2.7",
     "verdict": "blocked",
+    "operator": "Cleo",
     "from": "2026-11-28T09:00:00Z",
     "to": "2026-11-28T10:00:00Z",
     "day": "2026-11-28",

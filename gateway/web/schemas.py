@@ -98,6 +98,10 @@ class Block(Struct):
     why: str
     failures: int
     """Wrong passwords since the last right one."""
+    level: int
+    """How many blocks there were since the last right password; by it the next one is longer."""
+    by_hand: bool
+    """Whether an operator asked for it, which is no step towards longer ones."""
 
 
 class BlockedByHand(Struct):
@@ -123,6 +127,18 @@ class Lifted(Struct):
     """The block is lifted."""
 
     unblocked: bool
+
+
+class LiftedOne(Struct, omit_defaults=True):
+    """What came of one account of a list."""
+
+    user: str
+    """As it was sent"""
+    unblocked: bool
+    error: str = ""
+    """The sentence that says why not"""
+    code: str = ""
+    """And its code; `not_found`: it is not blocked"""
 
 
 class AccountState(Struct):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import os
 import signal
 import sys
@@ -397,6 +398,16 @@ class Client:
         if token:
             options["headers"] = {"Authorization": f"Bearer {token}"}
         return await self._request(method, self._system.operator_url + path, **options)
+
+    async def operator_lines(
+        self, method: str, path: str, body: object, token: str = OPERATOR_TOKEN
+    ) -> list[Any]:
+        """The lines of JSON of an answer of the operator port."""
+        headers = {"Authorization": f"Bearer {token}"}
+        url = self._system.operator_url + path
+        async with self._session.request(method, url, json=body, headers=headers) as response:
+            assert (response.status, response.content_type) == (200, "application/x-ndjson")
+            return [json.loads(line) async for line in response.content]
 
     async def change(self, user: str, old: str, new: str) -> Answer:
         """A change of one's own password."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -137,6 +138,76 @@ def test_the_newest_blocks_come_first_and_a_part_of_a_name_finds_them(system: Ru
     visit(system, scenario)
 
 
+async def choose_all(client: Client, page: Page, begin: str, number: int) -> None:
+    """So many blocks whose names begin so, all but the oldest one chosen by the keyboard."""
+    for n in range(number):
+        order = {"reason": "an attack"}
+        assert (await client.operator("POST", f"/blocked/{begin}{n}", order)).status == 200
+    await page.locator("#log-in").click()
+    await page.locator("#token").fill(OPERATOR_TOKEN)
+    await page.locator("#login-yes").click()
+    await page.locator("#filter").fill(begin)
+    await expect(page.locator("#names a")).to_have_count(number)
+    await page.locator("#choose-all").check()
+    oldest = page.get_by_role("checkbox", name=f"{begin}0")
+    await oldest.focus()
+    await page.keyboard.press("Space")
+    await expect(page.locator("#chosen")).to_contain_text(f"{number - 1} accounts chosen")
+
+
+def test_several_blocks_are_lifted_with_one_reason(system: RunningSystem):
+    """What is not chosen stays; what is chosen stays where it is while others are blocked."""
+
+    async def scenario(client: Client, page: Page) -> None:
+        await page.goto(system.operator_url)
+        await choose_all(client, page, "at-once-", 4)
+        await page.locator("#lift").click()
+        await expect(page.locator("#lifting-title")).to_have_text("Unblock 3 accounts?")
+        await expect(page.locator("#lifting-users li")).to_have_count(3)
+        await page.locator("#lift-reason").fill("the attack is over")
+        await page.keyboard.press("Enter")
+        await expect(page.locator("#said")).to_have_text("3 of 3 accounts unblocked.")
+        await expect(page.locator("#lifting")).to_be_hidden()
+        await expect(page.locator("#names a")).to_have_text(["at-once-0"])
+        await page.goto(f"{system.operator_url}/#at-once-3")
+        entry = page.locator("#attempts tbody tr").first
+        await expect(entry.locator("q")).to_have_text("the attack is over")
+
+    visit(system, scenario)
+
+
+def test_what_cannot_be_lifted_is_named_and_stays_chosen(system: RunningSystem):
+    """Beside what was lifted already, and what was free by itself; it can be tried again."""
+    came = [
+        {"user": "in-part-1", "unblocked": True},
+        {"user": "in-part-2", "unblocked": False, "error": "<b>No</b> verdict", "code": "gone"},
+        {"user": "in-part-3", "unblocked": False, "error": "Not blocked", "code": "not_found"},
+    ]
+    answer = "".join(f"{json.dumps(line)}\n" for line in came)
+
+    async def scenario(client: Client, page: Page) -> None:
+        await page.goto(system.operator_url)
+        await choose_all(client, page, "in-part-", 4)
+        await page.route(
+            "**/blocked",
+            lambda route: route.fulfill(body=answer, content_type="application/x-ndjson"),
+        )
+        await page.locator("#lift").click()
+        await page.locator("#lifting-yes").click()
+        await expect(page.locator("#lifting-done")).to_have_text(
+            "1 of 3 accounts unblocked. 1 were not blocked any more. 1 failed."
+        )
+        await expect(page.locator("#lifting-failed li")).to_have_text(
+            ["\u2068in-part-2\u2069: <b>No</b> verdict"]
+        )
+        await page.unroute("**/blocked")
+        await page.locator("#lifting-yes").click()
+        await expect(page.locator("#lifting")).to_be_hidden()
+        await expect(page.locator("#names a")).to_have_text(["in-part-3", "in-part-1", "in-part-0"])
+
+    visit(system, scenario)
+
+
 def test_an_operator_blocks_by_hand(system: RunningSystem):
     """With a reason, for a time; it stands in the history with both."""
 
@@ -190,6 +261,32 @@ def test_the_first_look_is_at_attacks_and_the_policy(system: RunningSystem):
             "5 wrong passwords within 900 s block an account for 1,800 s"
         )
         await expect(page.locator("#policies tbody tr")).to_have_count(1)
+
+    visit(system, scenario)
+
+
+def test_what_operators_did_comes_newest_first(system: RunningSystem):
+    """Who, what, to whom and why; by pages, and with a way to the user."""
+
+    async def scenario(client: Client, page: Page) -> None:
+        path = "/blocked/seen.in.actions"
+        for method, reason in [("POST", "<i>why</i>"), ("DELETE", "mistake")] * 11:
+            answer = await client.operator(method, path, {"reason": reason})
+            assert answer.status == 200
+        await page.goto(system.operator_url)
+        lines = page.locator("#actions tbody tr")
+        await expect(lines).to_have_count(20)
+        for number, words in enumerate(("unblock", "block by hand")):
+            await expect(lines.nth(number)).to_contain_text(words)
+            await expect(lines.nth(number)).to_contain_text("tests")
+        await expect(lines.nth(1)).to_contain_text("<i>why</i>")
+        await page.locator("#older").click()
+        await expect(page.locator("#newest")).to_be_enabled()
+        await expect(lines.nth(1)).to_contain_text("<i>why</i>")
+        await page.locator("#newest").click()
+        await expect(page.locator("#newest")).to_be_disabled()
+        await lines.nth(1).get_by_role("link", name="seen.in.actions").click()
+        await expect(page.locator("#user")).to_have_text("seen.in.actions")
 
     visit(system, scenario)
 

@@ -1,8 +1,9 @@
 // The operator console. Whatever comes from the gateway is inserted as text, never as markup.
 
 import { alone, ask, clock, distance, moment, nextPage, sentence, visible } from "/static/ask.js";
-import { lookAtOverview } from "/static/overview.js";
-import { at, element, show, words } from "/static/page.js";
+import { lookAtOverview, turnActions } from "/static/overview.js";
+import { KINDS, at, element, outcomeOf, show, words } from "/static/page.js";
+import { anyChosen, box, chooseSeveral, showChosen } from "/static/several.js";
 
 const PAGE = 100; // blocks in one page of the list
 const ATTEMPTS = 50; // attempts shown of a user
@@ -80,17 +81,19 @@ function fillList(blocks) {
   const same = shown.length === blocks.length
     && blocks.every(({ user: name }, place) => shown[place].dataset.user === name);
   if (!same) at("names").replaceChildren(...blocks.map(({ user: name }) => kept.get(name) ?? row(name)));
-  blocks.forEach(({ until, why }, place) => {
-    const left = at("names").children[place].lastChild;
+  blocks.forEach(({ until, why, level, by_hand: byHand }, place) => {
+    const [left, more] = at("names").children[place].querySelectorAll("span, small");
     left.textContent = until === null ? "until it is lifted" : distance(until).replace("in ", "for ");
-    left.title = visible(why);
+    more.textContent = byHand ? visible(why) : `level ${level} · ${visible(why)}`;
+    more.title = more.textContent;
   });
   const several = next !== null || pages.length > 1;
   const number = blocks.length.toLocaleString("en");
   at("count").textContent = several ? `${number} on this page` : number;
   show("list-empty", several || blocks.length > 0 ? ""
     : at("filter").value.trim() ? "Nobody with this in the name is blocked." : "Nobody is blocked.");
-  markChosen();
+  markShown();
+  showChosen();
 }
 
 function row(name) {
@@ -100,14 +103,15 @@ function row(name) {
   link.title = alone(name);
   const item = element("li");
   item.dataset.user = name;
-  item.append(link, element("span", "", "quiet"));
+  item.append(box(name), link, element("span", "", "quiet"), element("small", "", "quiet"));
   return item;
 }
 
-function markChosen() {
+function markShown() {
   for (const item of at("names").children) {
-    if (item.dataset.user === user) item.firstChild.setAttribute("aria-current", "true");
-    else item.firstChild.removeAttribute("aria-current");
+    const link = item.querySelector("a");
+    if (item.dataset.user === user) link.setAttribute("aria-current", "true");
+    else link.removeAttribute("aria-current");
   }
 }
 
@@ -147,7 +151,7 @@ function choose() {
   lastAttempts = "";
   at("user").firstChild.textContent = visible(user ?? "");
   nameThePage();
-  markChosen();
+  markShown();
   if (user === null) {
     lookAtOverview();
     return;
@@ -221,10 +225,7 @@ function attemptLine({
     device && `device ${device}`,
     delayed && `delayed by ${delayed} ms for what its source did`,
   ].filter(Boolean).join("; ");
-  const what = element("td", {
-    attempt: "login", registered: "register", password: "new password", devices: "forget devices",
-    block: "block by hand",
-  }[kind] ?? kind);
+  const what = element("td", KINDS[kind] ?? kind);
   if (reason) what.append(element("br"), element("q", visible(reason), "quiet"));
   line.append(
     element("td", moment(when)),
@@ -232,20 +233,13 @@ function attemptLine({
     element("td", outcome ?? "–"),
     kind === "attempt"
       ? element("td", verdict, { accepted: "good", rejected: "bad", blocked: "bad blocked" }[verdict])
-      : element("td", DONE[kind]?.[verdict] ?? verdict),
+      : element("td", outcomeOf({ kind, verdict })),
     from,
     place,
     element("td", policy),
   );
   return line;
 }
-
-// What the verdict says of a request that checked no password.
-const CLEARED = { accepted: "cleared", rejected: "nothing to clear" };
-const DONE = {
-  registered: CLEARED, unblock: CLEARED, password: CLEARED,
-  block: { accepted: "blocked", rejected: "blocked for longer already" },
-};
 
 // ---- Who changes something ---------------------------------------------------------------------
 
@@ -263,6 +257,12 @@ function showOperator({ operator: name, role }) {
   at("operator-name").textContent = name === null ? "" : `${visible(name)} (${role})`;
   at("log-in").hidden = name !== null;
   at("log-out").hidden = name === null;
+}
+
+function whenLoggedIn(then, anew = false) {
+  if (anew) showOperator({ operator: null }); // the token is worth nothing any more
+  if (operator === null) askForToken(then);
+  else then();
 }
 
 function askForToken(then = null) {
@@ -301,10 +301,6 @@ async function logOut() {
 // ---- Unblock, with a second thought -----------------------------------------------------------
 
 function askToUnblock() {
-  if (operator === null) {
-    askForToken(askToUnblock);
-    return;
-  }
   at("confirm").dataset.user = user; // the one who is named is the one who is unblocked
   at("confirm-title").querySelector("bdi").textContent = visible(user);
   at("reason").value = "";
@@ -334,10 +330,6 @@ async function unblock() {
 // ---- Block by hand ----------------------------------------------------------------------------
 
 function askToBlock() {
-  if (operator === null) {
-    askForToken(askToBlock);
-    return;
-  }
   at("blocking").dataset.user = user;
   at("blocking-title").querySelector("bdi").textContent = visible(user);
   at("block-reason").value = "";
@@ -368,7 +360,7 @@ async function block(event) {
 // ---- What the person does ---------------------------------------------------------------------
 
 function keys(event) {
-  const typing = event.target instanceof HTMLInputElement || document.querySelector("dialog[open]");
+  const typing = event.target.matches("input:not([type=checkbox])") || document.querySelector("dialog[open]");
   if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) {
     event.preventDefault();
     at("name").focus();
@@ -378,7 +370,7 @@ function keys(event) {
   const step = { ArrowDown: "nextElementSibling", ArrowUp: "previousElementSibling" }[event.key];
   if (item && step) {
     event.preventDefault();
-    item[step]?.firstChild.focus();
+    item[step]?.querySelector(event.target.localName).focus(); // from box to box, or name to name
   }
 }
 
@@ -396,7 +388,8 @@ function skip(event) {
 
 async function lookAtEverything() {
   if (document.hidden) return;
-  await Promise.all([lookAtParts(), lookAtList(), user === null ? lookAtOverview() : lookAtUser()]);
+  const list = anyChosen() ? null : lookAtList(); // what is being chosen stays where it is
+  await Promise.all([lookAtParts(), list, user === null ? lookAtOverview() : lookAtUser()]);
 }
 
 async function keepLooking() {
@@ -410,13 +403,15 @@ at("search").addEventListener("submit", search);
 at("skip").addEventListener("click", skip);
 at("previous").addEventListener("click", () => turn(false));
 at("next").addEventListener("click", () => turn(true));
+at("older").addEventListener("click", () => turnActions(true));
+at("newest").addEventListener("click", () => turnActions(false));
 at("log-in").addEventListener("click", () => askForToken());
 at("log-out").addEventListener("click", logOut);
 at("login-no").addEventListener("click", () => at("login").close());
 at("login-form").addEventListener("submit", logIn);
 at("filter").addEventListener("input", filter);
-at("unblock").addEventListener("click", askToUnblock);
-at("block").addEventListener("click", askToBlock);
+at("unblock").addEventListener("click", () => whenLoggedIn(askToUnblock));
+at("block").addEventListener("click", () => whenLoggedIn(askToBlock));
 at("blocking-form").addEventListener("submit", block);
 at("blocking-no").addEventListener("click", () => at("blocking").close());
 at("confirm-no").addEventListener("click", () => at("confirm").close());
@@ -425,6 +420,7 @@ document.addEventListener("keydown", keys);
 document.addEventListener("visibilitychange", lookAtEverything);
 window.addEventListener("hashchange", choose);
 at("zone").textContent = `Times are in ${Intl.DateTimeFormat().resolvedOptions().timeZone}.`;
+chooseSeveral(whenLoggedIn, lookAtList, say);
 choose();
 lookWhoAsks();
 keepLooking();

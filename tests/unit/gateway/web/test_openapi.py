@@ -25,6 +25,7 @@ API = {
     "GET /.well-known/jwks.json": "3100",
     "POST /logout": "3100",
     "GET /blocked": "5100",
+    "DELETE /blocked": "5100",
     "GET /blocked/{user}": "5100",
     "DELETE /blocked/{user}": "5100",
     "POST /blocked/{user}": "5100",

@@ -35,6 +35,7 @@ NEEDED: dict[str, Need] = {
     "POST /session": EVERYBODY,
     "DELETE /session": EVERYBODY,
     "GET /blocked": Role.READ,
+    "DELETE /blocked": Role.OPERATE,
     "GET /blocked/<username:user>": Role.READ,
     "DELETE /blocked/<username:user>": Role.OPERATE,
     "POST /blocked/<username:user>": Role.OPERATE,
