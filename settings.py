@@ -235,6 +235,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             description="how long Kafka keeps `verdicts`, `blocks` and `sources`; 0 is forever",
         ),
     ] = 1
+    events_retention_hours: Annotated[
+        int, Meta(ge=0, le=876_000, description="how long Kafka keeps `events`; 0 is forever")
+    ] = 168
 
     # The signatures of records.
     signing_keys: Annotated[

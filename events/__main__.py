@@ -40,7 +40,11 @@ def main() -> int:
         admin = reach(config, ADMIN_TIMEOUT_SECONDS)
         if config.kafka_users_file:
             let_in(admin, read_users(config.kafka_users_file), config.topic_prefix)
-        retention = Retention(config.attempts_retention_hours, config.news_retention_hours)
+        retention = Retention(
+            config.attempts_retention_hours,
+            config.news_retention_hours,
+            config.events_retention_hours,
+        )
         present = create_topics(
             admin, config.partitions, config.replication, retention, config.topic_prefix, _report
         )

@@ -24,7 +24,7 @@ from confluent_kafka.admin import (
 )
 
 from events.clients import UNJOINED_GROUP, WORKERS_GROUP
-from events.topics import ADMIN_TIMEOUT_SECONDS, ATTEMPTS, BLOCKS, SOURCES, VERDICTS
+from events.topics import ADMIN_TIMEOUT_SECONDS, ATTEMPTS, BLOCKS, EVENTS, SOURCES, VERDICTS
 from settings import SettingsError, variable
 
 Part = Literal["gateway", "workers", "commands"]
@@ -40,13 +40,19 @@ _TOPICS: dict[Part, dict[str, tuple[AclOperation, ...]]] = {
         SOURCES: (_READ, _WRITE),
     },
     # A partition's owner puts the policies and layouts that it proposes into the log.
-    "workers": {ATTEMPTS: (_READ, _WRITE), VERDICTS: (_WRITE,), BLOCKS: (_WRITE,)},
+    "workers": {
+        ATTEMPTS: (_READ, _WRITE),
+        VERDICTS: (_WRITE,),
+        BLOCKS: (_WRITE,),
+        EVENTS: (_WRITE,),
+    },
     # A policy and what is replayed are written, `resize` adds partitions, `doctor` looks.
     "commands": {
         ATTEMPTS: (_WRITE, _ALTER, _DESCRIBE_CONFIGS),
         VERDICTS: (_READ, _DESCRIBE_CONFIGS),
         BLOCKS: (_READ, _DESCRIBE_CONFIGS),
         SOURCES: (_DESCRIBE, _DESCRIBE_CONFIGS),
+        EVENTS: (_DESCRIBE, _DESCRIBE_CONFIGS),
     },
 }
 

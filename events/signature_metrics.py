@@ -10,8 +10,11 @@ from itertools import product
 from prometheus_client import Counter, Gauge
 
 from events.messages import REFUSALS
-from events.topics import TOPICS
+from events.topics import EVENTS, TOPICS
 from processes.metrics import from_the_start
+
+_SIGNED = [topic for topic in TOPICS if topic != EVENTS]
+"""The topics that Cerrojo reads itself."""
 
 REFUSED = from_the_start(
     Counter(
@@ -19,7 +22,7 @@ REFUSED = from_the_start(
         "Records that were not believed because of their signature, by reason",
         ("topic", "reason"),
     ),
-    product(TOPICS, REFUSALS),
+    product(_SIGNED, REFUSALS),
 )
 UNSIGNED = from_the_start(
     Counter(
@@ -27,7 +30,7 @@ UNSIGNED = from_the_start(
         "Records without a signature that were believed until CERROJO_UNSIGNED_UNTIL",
         ("topic",),
     ),
-    product(TOPICS),
+    product(_SIGNED),
 )
 SIGNING = Gauge(
     "cerrojo_signing",

@@ -26,6 +26,7 @@ ATTEMPTS = "attempts"
 VERDICTS = "verdicts"
 BLOCKS = "blocks"
 SOURCES = "sources"
+EVENTS = "events"
 
 ADMIN_TIMEOUT_SECONDS = 10.0
 """How long the brokers may take for an administrative request."""
@@ -37,6 +38,7 @@ _CONFIGS = {
     # No compaction: a zombie's late record would survive it.
     BLOCKS: {"cleanup.policy": "delete"},
     SOURCES: {"cleanup.policy": "delete"},
+    EVENTS: {"cleanup.policy": "delete"},
 }
 """The required configuration of each topic, also of one that exists already."""
 
@@ -46,6 +48,8 @@ _SETTINGS = {
     VERDICTS: {"message.timestamp.type": "LogAppendTime"},
     # All gateways count by one clock.
     SOURCES: {"message.timestamp.type": "LogAppendTime"},
+    # Its records say when they were published.
+    EVENTS: {"message.timestamp.type": "LogAppendTime"},
 }
 """The configuration that a topic is given, also one that exists already, and must have then."""
 
@@ -74,10 +78,12 @@ class Retention(NamedTuple):
     news: int = 1
     """For `verdicts`, `blocks` and `sources`. They are of use for seconds, those of `sources` for a
     quarter of an hour; an hour helps to find a fault."""
+    events: int = 168
+    """A receiver that was away longer than this has missed some."""
 
     def config(self, topic: str) -> dict[str, str]:
         """The configuration that gives the topic this retention."""
-        hours = self.attempts if topic == ATTEMPTS else self.news
+        hours = {ATTEMPTS: self.attempts, EVENTS: self.events}.get(topic, self.news)
         if hours == 0:
             return {"retention.ms": "-1"}
         # Kafka deletes whole closed segments, and closes one after a week by default: with eight
@@ -112,7 +118,7 @@ def create_topics(
     that Cerrojo can do without. Raises :class:`TopicError` where a topic cannot be used and
     ``KafkaException`` where the brokers do not answer.
     """
-    counts = {ATTEMPTS: partitions, VERDICTS: VERDICT_PARTITIONS, BLOCKS: 1, SOURCES: 1}
+    counts = {ATTEMPTS: partitions, VERDICTS: VERDICT_PARTITIONS, BLOCKS: 1, SOURCES: 1, EVENTS: 1}
     names = {topic: prefix + topic for topic in TOPICS}
     # Those that exist are not asked for again: who may not create topics may still use them.
     present = admin.list_topics(timeout=ADMIN_TIMEOUT_SECONDS).topics

@@ -28,7 +28,7 @@ last look at it and its death is not seen."""
 CERTIFICATE_SECONDS = 600.0
 """Between looks at the certificates, which somebody may have replaced."""
 
-ROLES = ("login", "operator", "hash", "worker", "standby", "supervisor")
+ROLES = ("login", "operator", "hash", "worker", "standby", "relay", "supervisor")
 
 CPU = from_the_start(
     Counter(

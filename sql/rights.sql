@@ -42,3 +42,5 @@ GRANT SELECT (username, version), DELETE, UPDATE (registered_at) ON accounts TO 
 GRANT EXECUTE ON FUNCTION make_audit_day, make_audit_partitions, drop_old_audit,
                           count_password_forms
    TO cerrojo_workers;
+-- The relay, which is a process of theirs, writes how far events are published.
+GRANT SELECT, INSERT, UPDATE, DELETE ON event_cursors, event_ends TO cerrojo_workers;

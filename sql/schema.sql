@@ -735,6 +735,33 @@ COMMENT ON TABLE public.erasures IS 'Names of deleted accounts that the audit st
 
 COMMENT ON COLUMN public.erasures.partition IS 'With generation and log_offset: the deletion. Decisions before it lose the name.';
 
+CREATE TABLE public.event_cursors (
+    partition integer NOT NULL,
+    generation integer NOT NULL,
+    next_offset bigint NOT NULL
+);
+
+COMMENT ON TABLE public.event_cursors IS 'Up to where the decisions of each partition have been published as events. The relay writes it.';
+
+COMMENT ON COLUMN public.event_cursors.generation IS 'With next_offset: everything before this position is published.';
+
+CREATE TABLE public.event_ends (
+    username text NOT NULL,
+    until_ms bigint NOT NULL,
+    since_ms bigint NOT NULL,
+    partition integer NOT NULL,
+    generation integer NOT NULL,
+    log_offset bigint NOT NULL
+);
+
+COMMENT ON TABLE public.event_ends IS 'Ends of blocks that are to be events at their time. The relay writes it: a lock state may be gone or changed by then.';
+
+COMMENT ON COLUMN public.event_ends.until_ms IS 'The end of the block.';
+
+COMMENT ON COLUMN public.event_ends.since_ms IS 'The append time of the decision that blocked the account.';
+
+COMMENT ON COLUMN public.event_ends.partition IS 'With generation and log_offset: the position of that decision.';
+
 CREATE TABLE public.operator_tokens (
     name text NOT NULL,
     role text NOT NULL,
@@ -831,6 +858,12 @@ ALTER TABLE ONLY public.decoy_key
 ALTER TABLE ONLY public.erasures
     ADD CONSTRAINT erasures_pkey PRIMARY KEY (username);
 
+ALTER TABLE ONLY public.event_cursors
+    ADD CONSTRAINT event_cursors_pkey PRIMARY KEY (partition);
+
+ALTER TABLE ONLY public.event_ends
+    ADD CONSTRAINT event_ends_pkey PRIMARY KEY (username);
+
 ALTER TABLE ONLY public.lock_states
     ADD CONSTRAINT lock_states_pkey PRIMARY KEY (username);
 
@@ -862,6 +895,8 @@ CREATE INDEX audit_operator ON ONLY public.audit USING btree (appended_ms) WHERE
 CREATE INDEX audit_seals_last ON public.audit_seals USING brin (last_ms) WITH (pages_per_range='32');
 
 CREATE INDEX audit_username ON ONLY public.audit USING btree (username, appended_ms);
+
+CREATE INDEX event_ends_until ON public.event_ends USING btree (until_ms);
 
 CREATE INDEX lock_states_blocked ON public.lock_states USING btree (username) WHERE (blocked_until_ms IS NOT NULL);
 

@@ -124,10 +124,27 @@ DELETED = from_the_start(
     ),
     [("audit_partitions",), ("old_rows",), ("lock_states",), ("ended_blocks",), ("erased_names",)],
 )
+EVENTS = from_the_start(
+    Counter("cerrojo_events", "Events published by the relay, by type", ["type"]),
+    [
+        *(("account.blocked",), ("account.unblocked",), ("account.block_expired",)),
+        ("policy.changed",),
+    ],
+)
+EVENTS_LAG = Gauge(
+    "cerrojo_events_lag_seconds",
+    "Age of the oldest decision whose events are not published yet (0: all are)",
+    multiprocess_mode="livemax",
+)
+EVENTS_LEADS = Gauge(
+    "cerrojo_events_leads",
+    "Whether this host is the one that publishes events",
+    multiprocess_mode="livemax",
+)
 FENCED = Counter("cerrojo_fenced", "Workers that stopped because their partition has a new owner")
 RESTARTS = from_the_start(
     Counter("cerrojo_process_restarts", "Restarts of processes, by role", ["role"]),
-    [("worker",)],
+    [("worker",), ("relay",)],
 )
 PROCESSES = Gauge(
     "cerrojo_processes", "Managed processes, by state", ["state"], multiprocess_mode="livesum"

@@ -14,7 +14,7 @@ from confluent_kafka import (
 )
 
 from events.clients import UNJOINED_GROUP
-from events.topics import ATTEMPTS, BLOCKS, SOURCES, TOPICS, VERDICTS
+from events.topics import ATTEMPTS, BLOCKS, EVENTS, SOURCES, TOPICS, VERDICTS
 
 SOON_SECONDS = 60.0
 
@@ -33,7 +33,7 @@ READS: dict[str, set[str]] = {
 
 WRITES: dict[str, set[str]] = {
     "gateway": {ATTEMPTS, SOURCES},
-    "workers": {ATTEMPTS, VERDICTS, BLOCKS},  # to the first one policies and layouts
+    "workers": {ATTEMPTS, VERDICTS, BLOCKS, EVENTS},  # to the first one policies and layouts
     "commands": {ATTEMPTS},
     "stranger": set(),
 }

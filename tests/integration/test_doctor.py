@@ -119,7 +119,7 @@ def test_topics_are_looked_at(
 ) -> None:
     """Whether they are there, have the partitions, and the configuration that decides."""
     admin, found = topics_found
-    assert found(4) == [(State.OK, "All 4 are there, with the configuration that they need.")]
+    assert found(4) == [(State.OK, "All 5 are there, with the configuration that they need.")]
     ((state, sentence),) = found(5)
     assert state == State.FAILED
     assert "The topic doctor.attempts has 4 partitions and the database says 5." in sentence

@@ -228,6 +228,7 @@ def test_one_who_may_not_make_topics_uses_those_that_are_there(
     make(broker, "given.attempts", 4, RETENTION | appended)
     make(broker, "given.verdicts", VERDICT_PARTITIONS, appended)
     make(broker, "given.sources", 1, appended)
+    make(broker, "given.events", 1, appended)
     make(broker, "given.blocks", 1, RETENTION)
     with pytest.raises(TopicError, match=r"given\.blocks has message.timestamp.type=CreateTime"):
         create_topics(admin, 4, 1, prefix="given.")
@@ -273,7 +274,7 @@ def test_the_doctor_says_which_right_is_missing(
     assert found_after("workers") == "This client has those of workers."
     assert found_after("commands") == "This client has those of workers, commands."
     assert found("topics") == [
-        (State.OK, "All 4 are there, with the configuration that they need.")
+        (State.OK, "All 5 are there, with the configuration that they need.")
     ]
 
 

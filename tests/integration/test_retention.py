@@ -13,7 +13,7 @@ import pytest
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
 from events.messages import FOREVER, Attempt, encode, new_id
-from events.topics import ATTEMPTS, BLOCKS, SOURCES, VERDICTS, Retention, create_topics
+from events.topics import ATTEMPTS, BLOCKS, EVENTS, SOURCES, VERDICTS, Retention, create_topics
 from sql.migrate import AUDIT_DAYS_AHEAD, migrate
 from tests.harness.waiting import wait_until
 from workers.decision.batch import Record, decide, decode
@@ -346,7 +346,7 @@ def topic_configs(kafka: str) -> dict[str, tuple[str, str]]:
     """Retention and segment time of each of our topics."""
     admin = AdminClient({"bootstrap.servers": kafka})
     resources = [
-        ConfigResource(ResourceType.TOPIC, n) for n in (ATTEMPTS, VERDICTS, BLOCKS, SOURCES)
+        ConfigResource(ResourceType.TOPIC, n) for n in (ATTEMPTS, VERDICTS, BLOCKS, SOURCES, EVENTS)
     ]
     configs = {r.name: f.result() for r, f in admin.describe_configs(resources).items()}
     return {n: (c["retention.ms"].value, c["segment.ms"].value) for n, c in configs.items()}
@@ -359,13 +359,15 @@ def test_topics_are_made_with_their_retention_and_follow_the_settings(topics: st
         VERDICTS: ("3600000", "450000"),
         BLOCKS: ("3600000", "450000"),
         SOURCES: ("3600000", "450000"),
+        EVENTS: ("604800000", "75600000"),
     }
     admin = AdminClient({"bootstrap.servers": topics})
-    create_topics(admin, 4, 1, Retention(attempts=0, news=2))
+    create_topics(admin, 4, 1, Retention(attempts=0, news=2, events=24))
     wanted = {
         ATTEMPTS: ("-1", "75600000"),
         VERDICTS: ("7200000", "900000"),
         BLOCKS: ("7200000", "900000"),
         SOURCES: ("7200000", "900000"),
+        EVENTS: ("86400000", "10800000"),
     }
     wait_until(lambda: topic_configs(topics) == wanted)

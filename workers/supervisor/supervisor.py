@@ -29,6 +29,7 @@ from workers.partition.launch import FENCED, RECORD_NOT_TO_BLAME
 from workers.partition.poison_records import Deaths
 from workers.supervisor.end_offsets import EndOffsets, lag
 from workers.supervisor.handover import Handover
+from workers.supervisor.relay_keeper import RelayKeeper
 from workers.supervisor.stall_detector import StallDetector
 from workers.supervisor.standby import Standbys
 
@@ -67,6 +68,7 @@ class Supervisor:
         self._handover = Handover(self.manager, _name)
         self._started: set[str] = set()
         self._deaths = Deaths()
+        self._relay = RelayKeeper()
         self._host_metrics = HostMetrics(settings)
         self._topic = settings.prefixed(ATTEMPTS)
         self._end_offsets = EndOffsets(settings)
@@ -141,8 +143,10 @@ class Supervisor:
             logger.warning("Kafka reports an error", error=explain(error))
         self._handover.complete()
         self._standbys.look()  # at any time: a frozen one must not be given the next partition
+        self._relay.step()
         if self.ready:
             self._standbys.refill()
+            self._relay.start()
         now = time.monotonic()
         if now >= self._commit_at:
             self._commit_at = now + COMMIT_SECONDS
@@ -156,7 +160,9 @@ class Supervisor:
             metrics.PROCESSES.labels("ready").set(len(ready))
             metrics.PROCESSES.labels("other").set(len(self.manager.states) - len(ready))
             workers = [state.pid for state in self.manager.states.values()]
-            self._host_metrics.look({"worker": workers, "standby": self._standbys.pids})
+            self._host_metrics.look(
+                {"worker": workers, "standby": self._standbys.pids, "relay": [self._relay.pid]}
+            )
             self._note_unused()
             self._replace_stalled(ready, now)
         if self._end_offsets.take_answer():
@@ -168,6 +174,7 @@ class Supervisor:
         ``other_hosts`` is how many have workers and stay.
         """
         self._standbys.close()
+        self._relay.stop()
         self._dirty.update(self._offsets)
         self._commit_offsets(wait=True)
         others = other_hosts() > 0
@@ -175,8 +182,9 @@ class Supervisor:
             self._consumer.close()
             self._await_successors(other_hosts)
         self.manager.stop()
-        while not self.manager.stopped:
+        while not (self.manager.stopped and self._relay.stopped):
             self.manager.step(POLL_SECONDS)
+            self._relay.step()
         if not others:
             self._consumer.close()
 

@@ -15,6 +15,7 @@ PACKAGES = [
     *("gateway", "gateway.web", "gateway.passwords", "gateway.admission"),
     *("gateway.kafka", "gateway.blocklist", "gateway.postgres"),
     *("workers", "workers.supervisor", "workers.partition", "workers.decision", "workers.commands"),
+    "workers.relay",
     *("events", "processes", "sql", "local", "oracle", "cerrojo", "loadtest", "bench"),
     *("settings", "version"),
 ]

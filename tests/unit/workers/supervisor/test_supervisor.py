@@ -25,7 +25,28 @@ class Standbys:
         self.asked.append("refill")
 
 
-@pytest.mark.parametrize(("ready", "asked"), [(False, ["look"]), (True, ["look", "refill"])])
+class Relay:
+    """Notes what is asked of the relay's keeper, in the same list."""
+
+    def __init__(self, asked: list[str]) -> None:
+        self.asked = asked
+
+    def step(self) -> None:
+        """Hear it."""
+        self.asked.append("hear the relay")
+
+    def start(self) -> None:
+        """Start it if it is missing."""
+        self.asked.append("start the relay")
+
+
+@pytest.mark.parametrize(
+    ("ready", "asked"),
+    [
+        (False, ["look", "hear the relay"]),
+        (True, ["look", "hear the relay", "refill", "start the relay"]),
+    ],
+)
 def test_standbys_are_looked_after_whatever_the_workers_do(ready: bool, asked: list[str]):
     """One partition in a crash loop must not give a frozen standby to the next that dies."""
     standbys = Standbys()
@@ -38,6 +59,7 @@ def test_standbys_are_looked_after_whatever_the_workers_do(ready: bool, asked: l
         _handover=nothing,
         _end_offsets=nothing,
         _standbys=standbys,
+        _relay=Relay(standbys.asked),
         _commit_at=float("inf"),
         ready=ready,
     )

@@ -1,0 +1,318 @@
+"""Events by the relay, on a real Kafka and Postgres, of what real owners decide."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import psycopg
+import pytest
+from confluent_kafka import TopicPartition
+
+from events.messages import Block, Deleted, Policy, SetPolicy, Unblock, encode, new_id
+from events.partitioner import partition_of
+from events.topics import EVENTS
+from sql.roles import WORKERS
+from tests.harness.owner import REPLIES, Owners, put, work, wrong
+from tests.kafka import at, reader
+from tests.paths import PROJECT
+from tests.postgres import as_role
+from workers.relay.event import End
+from workers.relay.journal import LOCK, Cursor, Journal
+from workers.relay.publisher import EventPublisher
+from workers.relay.relay import Relay, lag_seconds
+
+PATIENCE_SECONDS = 60.0
+POLICY = Policy(version=1, threshold=2, window_ms=60_000, block_ms=600_000, final_failures=0)
+
+ANA, BEN = [f"user{n}" for n in range(100) if partition_of(f"user{n}", 4) == 0][:2]
+CLEO = next(f"user{n}" for n in range(100) if partition_of(f"user{n}", 4) == 1)
+
+
+@pytest.fixture(autouse=True)
+def _unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A leader of a test may do something else for a while."""
+    monkeypatch.setattr("workers.relay.journal.IDLE_MS", 120_000)
+
+
+class Log:
+    """Two partitions with their owners, and what was appended to them."""
+
+    def __init__(self, owners: Owners, kafka: str, database: str, policy: Policy) -> None:
+        self._kafka = kafka
+        self._owners = [owners.new(database, f"owner {n}", policy, partition=n) for n in range(2)]
+        self._ends = [0, 0]
+        for owner in self._owners:
+            owner.claim()
+        for number in range(2):
+            self._decide(number, 1)  # the first policy
+
+    def __call__(self, *messages: Any) -> None:
+        """Append these and decide them."""
+        for number in range(2):
+            mine = [encode(m) for m in messages if self._place(m) == number]
+            put(self._kafka, *mine, partition=number)
+            self._decide(number, len(mine))
+
+    def _place(self, message: Any) -> int:
+        return partition_of(message.user, 4) if hasattr(message, "user") else 0
+
+    def _decide(self, number: int, more: int) -> None:
+        self._ends[number] += more
+        work(self._owners[number], self._ends[number])
+
+
+@contextmanager
+def log(kafka: str, database: str, policy: Policy = POLICY) -> Iterator[Log]:
+    """Owners of two partitions under this policy."""
+    with Owners(kafka) as owners:
+        yield Log(owners, kafka, database, policy)
+
+
+@contextmanager
+def relay(kafka: str, database: str, journal: type[Journal] = Journal) -> Iterator[Relay]:
+    """A relay that leads, by the workers' role."""
+    mine, publisher = journal(as_role(database, WORKERS)), EventPublisher(at(kafka))
+    try:
+        assert mine.lead()
+        yield Relay(mine, publisher)
+    finally:
+        publisher.close()
+        mine.close()
+
+
+def records(kafka: str) -> list[tuple[str | None, dict[str, Any], int]]:
+    """All events that were published: key, event, and when, in milliseconds."""
+    consumer = reader(kafka)
+    here = TopicPartition(EVENTS, 0, 0)
+    bounds = consumer.get_watermark_offsets(here, timeout=PATIENCE_SECONDS)
+    assert bounds is not None
+    consumer.assign([here])
+    found: list[tuple[str | None, dict[str, Any], int]] = []
+    while len(found) < bounds[1]:
+        for each in consumer.consume(bounds[1] - len(found), 1):
+            assert each.error() is None
+            key, value = each.key(), each.value()
+            assert value is not None
+            assert isinstance(key, bytes | None)
+            found.append((key and key.decode(), msgspec.json.decode(value), each.timestamp()[1]))
+    consumer.close()
+    return found
+
+
+def told(kafka: str) -> list[tuple[str, str | None]]:
+    """The types and accounts of all events."""
+    return [(event["type"], key) for key, event, _ in records(kafka)]
+
+
+def await_told(kafka: str, number: int) -> list[tuple[str, str | None]]:
+    """The same, as soon as there are so many."""
+    due = time.monotonic() + PATIENCE_SECONDS
+    while len(found := told(kafka)) < number:
+        assert time.monotonic() < due, found
+        time.sleep(0.05)
+    return found
+
+
+def block(user: str, length_ms: int = 0) -> Block:
+    """An operator blocks this account."""
+    return Block(new_id(), REPLIES, user, 4, 0, "olga", "stolen", length_ms)
+
+
+def unblock(user: str) -> Unblock:
+    """An operator lifts a block."""
+    return Unblock(new_id(), REPLIES, user, 4, 0, "olga", "it was me")
+
+
+def test_decisions_become_events_in_the_order_of_the_log(topics: str, database: str):
+    """Of each account, with what the audit says; of a policy once, though each partition has it."""
+    second = SetPolicy(new_id(), 0, msgspec.structs.replace(POLICY, version=2), "olga", "longer")
+    with log(topics, database) as decide, relay(topics, database) as mine:
+        last = msgspec.structs.replace(wrong(ANA, 4), source="192.0.2.7", user_agent="curl")
+        decide(wrong(ANA, 4), last, wrong(CLEO, 4), unblock(ANA), block(ANA), block(ANA, 500_000))
+        decide(second, unblock(CLEO), unblock(ANA))
+        mine.step()
+        assert not mine.step()
+    assert told(topics) == [
+        ("policy.changed", None),
+        *[("account.blocked", ANA), ("account.unblocked", ANA)],
+        *[("account.blocked", ANA), ("account.blocked", ANA)],
+        ("policy.changed", None),
+        ("account.unblocked", ANA),
+    ]
+    (_, first, _), (_, by_policy, _), (_, lifted, _), (_, by_hand, _), *_ = records(topics)
+    assert first["data"] == {"version": 1, "operator": None, "reason": None}
+    data = by_policy["data"]
+    assert data["cause"] == "wrong_passwords"
+    assert (data["source"], data["user_agent"]) == ("192.0.2.7", "curl")
+    assert data["request"] == last.id.hex()
+    assert by_policy["timestamp"] < data["until"]
+    assert (lifted["data"]["operator"], lifted["data"]["reason"]) == ("olga", "it was me")
+    assert (by_hand["data"]["cause"], by_hand["data"]["until"]) == ("operator", None)
+
+
+class DiesError(Exception):
+    """The process is killed here."""
+
+
+class DyingJournal(Journal):
+    """One whose process dies before it has noted what the brokers have."""
+
+    def commit(self, *_: Any) -> None:
+        raise DiesError
+
+
+def test_a_death_between_publishing_and_noting_it_loses_nothing(topics: str, database: str):
+    """The next leader publishes the same events again, with the same ids."""
+    with log(topics, database) as decide:
+        decide(block(ANA), unblock(ANA), block(BEN))
+        with relay(topics, database, DyingJournal) as mine, pytest.raises(DiesError):
+            mine.step()
+        with relay(topics, database) as mine:
+            mine.step()
+            assert not mine.step()
+    ids = [event["id"] for _, event, _ in records(topics)]
+    assert len(ids) == 8
+    assert ids[:4] == ids[4:]
+    assert len(set(ids)) == 4
+
+
+def test_what_a_relay_was_too_late_for_is_in_order(topics: str, database: str):
+    """A block ended and another one began before it looked: the end comes between them."""
+    policy = msgspec.structs.replace(POLICY, block_ms=1)
+    with log(topics, database, policy) as decide:
+        decide(wrong(ANA, 4), wrong(ANA, 4))
+        time.sleep(0.01)  # the block lasts a millisecond
+        decide(wrong(ANA, 4), wrong(ANA, 4))
+        with relay(topics, database) as mine:
+            due = time.monotonic() + PATIENCE_SECONDS
+            while len(told(topics)) < 5:
+                mine.step()
+                assert time.monotonic() < due
+            mine.step()
+    found = [(event["type"], event["id"]) for _, event, _ in records(topics)][1:]
+    assert [kind for kind, _ in found] == ["account.blocked", "account.block_expired"] * 2
+    assert len({id_ for _, id_ in found}) == 4
+
+
+def test_only_a_block_that_ends_by_itself_expires(topics: str, database: str):
+    """Not one that was lifted, replaced, or is for ever; and no deleted account's name is said."""
+    policy = msgspec.structs.replace(POLICY, block_ms=1)
+    with log(topics, database, policy) as decide, relay(topics, database) as mine:
+        decide(block(ANA, 3_600_000), unblock(ANA), block(BEN, 1_000), block(BEN))
+        decide(wrong(CLEO, 4), wrong(CLEO, 4))
+        time.sleep(0.01)  # its block lasts a millisecond
+        mine._publish_decided()
+        decide(Deleted(new_id(), REPLIES, CLEO, 4))
+        with psycopg.connect(database, autocommit=True) as connection:
+            connection.execute("UPDATE event_ends SET until_ms = 1 WHERE username <> %s", (CLEO,))
+            due = time.monotonic() + PATIENCE_SECONDS
+            while connection.execute("SELECT 1 FROM event_ends").fetchone():
+                mine.step()
+                assert time.monotonic() < due
+    assert "account.block_expired" not in {kind for kind, _ in told(topics)}
+
+
+def test_a_backlog_is_read_some_batches_at_a_time(
+    topics: str, database: str, monkeypatch: pytest.MonkeyPatch
+):
+    """However few batches it reads at once, it has them all, each once; and knows its lag."""
+    monkeypatch.setattr("workers.relay.journal.BATCHES", 1)
+    with log(topics, database) as decide, relay(topics, database) as mine:
+        for _ in range(3):
+            decide(block(ANA), block(CLEO))
+        assert lag_seconds(mine._journal) > 0
+        while mine.step():
+            pass
+        assert lag_seconds(mine._journal) == 0
+    assert sorted(told(topics), key=str) == sorted(
+        [("policy.changed", None), *[("account.blocked", ANA), ("account.blocked", CLEO)] * 3],
+        key=str,
+    )
+
+
+def test_a_leader_that_says_nothing_is_followed_and_commits_nothing(
+    database: str, monkeypatch: pytest.MonkeyPatch
+):
+    """Frozen, cut off or on a host that is gone: the server ends its session by itself."""
+    monkeypatch.setattr("workers.relay.journal.IDLE_MS", 1_000)
+    frozen, next_ = Journal(database), Journal(database)
+    assert frozen.lead()
+    assert not next_.lead()
+    due = time.monotonic() + PATIENCE_SECONDS
+    while not next_.lead():
+        assert time.monotonic() < due
+        time.sleep(0.05)
+    with pytest.raises(psycopg.Error):
+        frozen.commit([Cursor(0, 1, 99)], {ANA: End(1, 1, 0, 1, 1)}, [])
+    assert next_.ends_of([ANA]) == {}
+    frozen.close()
+    next_.close()
+
+
+@contextmanager
+def relay_process(kafka: str, database: str) -> Iterator[subprocess.Popen[bytes]]:
+    """The process that a host's supervisor keeps."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "workers.relay"],
+        cwd=PROJECT,
+        env=os.environ
+        | {
+            "DATABASE_URL": as_role(database, WORKERS),
+            "KAFKA_BOOTSTRAP_SERVERS": kafka,
+        },
+    )
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGCONT)
+        process.terminate()
+        assert process.wait(PATIENCE_SECONDS) in (0, -signal.SIGKILL)
+
+
+def await_leader(database: str) -> None:
+    """Return when a process leads."""
+    due = time.monotonic() + PATIENCE_SECONDS
+    with psycopg.connect(database, autocommit=True) as connection:
+        while not connection.execute(
+            "SELECT 1 FROM pg_locks JOIN pg_database d ON d.oid = database"
+            " WHERE locktype = 'advisory' AND datname = current_database()"
+            "   AND (classid::bigint << 32) + objid::bigint = %s AND granted",
+            (LOCK,),
+        ).fetchone():
+            assert time.monotonic() < due
+            time.sleep(0.05)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_block_expires_once_and_not_early_whichever_host_is_alive(
+    topics: str, database: str, how: signal.Signals
+):
+    """The leader dies or freezes while the block lasts, and another host tells its end."""
+    with log(topics, database) as decide, relay_process(topics, database) as first:
+        await_leader(database)
+        with relay_process(topics, database):
+            decide(block(ANA, 2_000))
+            assert ("account.blocked", ANA) in await_told(topics, 2)
+            first.send_signal(how)
+            assert ("account.block_expired", ANA) in await_told(topics, 3)
+            first.send_signal(signal.SIGCONT)
+            decide(block(BEN))
+            await_told(topics, 4)
+    published = {event["id"]: (event, at_ms) for _, event, at_ms in records(topics)}
+    kinds = [event["type"] for event, _ in published.values()]
+    assert kinds.count("account.block_expired") == 1
+    [(end, at_ms)] = [
+        (msgspec.convert(event["timestamp"], datetime), at_ms)
+        for event, at_ms in published.values()
+        if event["type"] == "account.block_expired"
+    ]
+    assert at_ms >= end.timestamp() * 1000

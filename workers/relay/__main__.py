@@ -1,0 +1,104 @@
+"""`python -m workers.relay`: the process that publishes events, where its host is the one to do it.
+
+The supervisor of each host keeps one. One of them leads; the others look four times a second
+whether they can.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from contextlib import suppress
+
+import psycopg
+import structlog
+
+import settings
+from events.clients import reason
+from processes import gc_tuning, manager_link
+from processes.logs import configure
+from processes.metrics import use_slot
+from processes.titles import title
+
+POLL_SECONDS = 0.25
+"""Between two looks for something new, and whether this process can lead."""
+
+RETRY_SECONDS = 1.0
+"""After a failure of Kafka or Postgres."""
+
+LAG_SECONDS = 2.0
+"""Between two looks how far the events are behind."""
+
+GRACE_SECONDS = 2.0
+"""To end after the supervisor is dead."""
+
+logger = structlog.get_logger()
+
+
+def main() -> int:
+    """Publish events until SIGTERM; return the exit code."""
+    title("relay")
+    use_slot("relay")
+    config = settings.load()
+    configure(config.log_level, config.log_format)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    manager_link().watch(GRACE_SECONDS)
+    from workers.relay.publisher import PublishError
+
+    gc_tuning.settle()
+    manager_link().ready()
+    failing = False
+    while not stop.is_set():
+        try:
+            _relay(config, stop)
+            failing = False
+        except (psycopg.Error, PublishError) as error:
+            if not failing:
+                logger.warning("Events wait: Kafka or Postgres failed", error=reason(error))
+            failing = True
+            _wait(stop, RETRY_SECONDS)
+    return 0
+
+
+def _relay(config: settings.Settings, stop: threading.Event) -> None:
+    """Wait for the lead, then publish until `stop` is set."""
+    from workers import metrics  # these define metrics, which must know their slot
+    from workers.relay.journal import Journal
+    from workers.relay.publisher import EventPublisher
+    from workers.relay.relay import Relay, lag_seconds
+
+    journal = Journal(config.require_database())
+    publisher = None
+    try:
+        looks = round(LAG_SECONDS / POLL_SECONDS)
+        number = 0
+        while not stop.is_set():
+            manager_link().beat()
+            if number % looks == 0:
+                metrics.EVENTS_LAG.set(lag_seconds(journal))
+            number += 1
+            if publisher is None and journal.lead():
+                publisher = EventPublisher(config)
+                relay = Relay(journal, publisher)
+                metrics.EVENTS_LEADS.set(1)
+                logger.info("This host publishes the events")
+            if publisher is None or not relay.step():
+                _wait(stop, POLL_SECONDS)
+    finally:
+        metrics.EVENTS_LEADS.set(0)
+        if publisher is not None:
+            publisher.close()
+        with suppress(psycopg.Error):
+            journal.close()
+
+
+def _wait(stop: threading.Event, seconds: float) -> None:
+    stop.wait(seconds)
+    manager_link().beat()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

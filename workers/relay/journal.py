@@ -1,0 +1,182 @@
+"""What the relay reads and writes in Postgres, by the one connection of its process.
+
+The connection has a lock that makes the process the leader: the server ends a session that says
+nothing for a second, and with it the lock. So a leader that is dead, frozen or cut off is followed
+by another one, and cannot commit any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import psycopg
+from psycopg.rows import class_row
+
+from sql.connection import Limits, connection_options
+from workers.relay.event import Decided, End
+
+LOCK = 0x72656C6179
+"""The key of the advisory lock: any number, the same on every host."""
+
+IDLE_MS = 1_000
+"""So long a leader may say nothing."""
+
+STATEMENT_MS = 10_000
+
+BATCHES = 200
+"""Batches of a partition that are read at once: a hundred thousand decisions at most."""
+
+EXPIRIES = 1_000
+"""Ends of blocks that are handled at once."""
+
+
+class Cursor(NamedTuple):
+    """A position in a partition's log."""
+
+    partition: int
+    generation: int
+    next_offset: int
+
+
+class Behind(NamedTuple):
+    """A partition of which decisions are not published yet."""
+
+    since: Cursor
+    now: Cursor
+
+
+class Journal:
+    """One session of Postgres. Every method may raise ``psycopg.Error``."""
+
+    def __init__(self, database_url: str) -> None:
+        self._connection: psycopg.Connection[Any] = psycopg.connect(
+            database_url, autocommit=True, **connection_options("relay")
+        )
+        Limits(statement_ms=STATEMENT_MS).set(self._connection)
+
+    def close(self) -> None:
+        """End the session, and with it the lead."""
+        self._connection.close()
+
+    def lead(self) -> bool:
+        """Become the leader; False where another process is."""
+        (leads,) = self._one("SELECT pg_try_advisory_lock(%s)", LOCK)
+        if leads:
+            self._one("SELECT set_config('idle_session_timeout', %s, false)", str(IDLE_MS))
+        return bool(leads)
+
+    def live(self) -> None:
+        """Say something, so that the session goes on."""
+        self._one("SELECT 1")
+
+    def now_ms(self) -> int:
+        """The time by the server's clock."""
+        (ms,) = self._one("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint")
+        return int(ms)
+
+    def behind(self) -> list[Behind]:
+        """The partitions with decisions after their cursors. A new partition's is at its start."""
+        rows = self._connection.execute(
+            "SELECT p.partition, coalesce(c.generation, 0), coalesce(c.next_offset, 0),"
+            "       p.generation, p.next_offset"
+            "  FROM partition_progress p LEFT JOIN event_cursors c USING (partition)"
+            " WHERE (coalesce(c.generation, 0), coalesce(c.next_offset, 0))"
+            "       < (p.generation, p.next_offset)"
+            " ORDER BY p.partition"
+        )
+        return [
+            Behind(Cursor(n, generation, offset), Cursor(n, *now))
+            for n, generation, offset, *now in rows
+        ]
+
+    def oldest_ms(self, behind: Behind) -> int | None:
+        """The append time of the first decision that is not published; None where there is none."""
+        row = self._connection.execute(
+            "SELECT first_ms FROM audit_seals"
+            " WHERE partition = %s AND (generation, to_offset) > (%s, %s)"
+            " ORDER BY generation, to_offset LIMIT 1",
+            behind.since,
+        ).fetchone()
+        return row and row[0]
+
+    def decided(self, behind: Behind) -> tuple[Cursor, list[Decided]]:
+        """The next decisions of which events may follow, in their order, and where they end."""
+        since, now = behind
+        # The batches say in which days their rows are, so that no other day's table is opened.
+        seals = self._connection.execute(
+            "SELECT generation, to_offset, first_ms, last_ms FROM audit_seals"
+            " WHERE partition = %s AND (generation, to_offset) > (%s, %s)"
+            "   AND (generation, to_offset) <= (%s, %s)"
+            " ORDER BY generation, to_offset LIMIT %s",
+            (*since, *now[1:], BATCHES),
+        ).fetchall()
+        if not seals:  # a new generation, or batches that retention has deleted
+            return now, []
+        to = now if len(seals) < BATCHES else Cursor(since.partition, *seals[-1][:2])
+        with self._connection.cursor(row_factory=class_row(Decided)) as cursor:
+            rows = cursor.execute(
+                'SELECT partition, generation, log_offset AS "offset", appended_ms, id, kind,'
+                '       username AS "user", until_ms, change, policy_version, source, user_agent,'
+                "       operator, reason"
+                "  FROM audit"
+                " WHERE partition = %s AND (generation, log_offset) >= (%s, %s)"
+                "   AND (generation, log_offset) < (%s, %s)"
+                "   AND appended_ms BETWEEN %s AND %s"
+                # Each partition has each policy; the first one's stands for all.
+                "   AND (change <> 0 OR kind = 'policy' AND decision = 0 AND partition = 0)"
+                " ORDER BY generation, log_offset",
+                (*since, *to[1:], min(seal[2] for seal in seals), max(seal[3] for seal in seals)),
+            ).fetchall()
+        return to, rows
+
+    def ends_of(self, users: Iterable[str]) -> dict[str, End]:
+        """The ends to come of these accounts' blocks."""
+        rows = self._connection.execute(
+            "SELECT username, until_ms, since_ms, partition, generation, log_offset"
+            "  FROM event_ends WHERE username = ANY(%s)",
+            (sorted(set(users)),),
+        )
+        return {user: End(*end) for user, *end in rows}
+
+    def due(self, ms: int) -> list[tuple[str, End, bool]]:
+        """The blocks that ended until then, the first ones first.
+
+        With each whether its account has not been deleted since: then nothing may say its name.
+        """
+        rows = self._connection.execute(
+            "SELECT e.username, e.until_ms, e.since_ms, e.partition, e.generation, e.log_offset,"
+            "       a.username IS DISTINCT FROM ''"
+            "  FROM event_ends e LEFT JOIN audit a"
+            "    ON a.partition = e.partition AND a.generation = e.generation"
+            "   AND a.log_offset = e.log_offset AND a.appended_ms = e.since_ms"
+            " WHERE e.until_ms <= %s ORDER BY e.until_ms LIMIT %s",
+            (ms, EXPIRIES),
+        )
+        return [(user, End(*end), known) for user, *end, known in rows]
+
+    def commit(
+        self, cursors: Sequence[Cursor], ends: Mapping[str, End], gone: Iterable[str]
+    ) -> None:
+        """Take as published what is before the cursors; add and remove ends."""
+        with self._connection.transaction(), self._connection.cursor() as cursor:
+            if cursors:
+                cursor.executemany(
+                    "INSERT INTO event_cursors VALUES (%s, %s, %s) ON CONFLICT (partition) DO"
+                    " UPDATE SET generation = excluded.generation,"
+                    "            next_offset = excluded.next_offset",
+                    cursors,
+                )
+            if names := sorted(gone):
+                cursor.execute("DELETE FROM event_ends WHERE username = ANY(%s)", (names,))
+            if ends:
+                cursor.executemany(
+                    "INSERT INTO event_ends VALUES (%s, %s, %s, %s, %s, %s)"
+                    " ON CONFLICT (username) DO UPDATE SET until_ms = excluded.until_ms,"
+                    "    since_ms = excluded.since_ms, partition = excluded.partition,"
+                    "    generation = excluded.generation, log_offset = excluded.log_offset",
+                    [(user, *end) for user, end in ends.items()],
+                )
+
+    def _one(self, query: str, *values: object) -> Any:
+        return self._connection.execute(query, values).fetchone()

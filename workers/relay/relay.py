@@ -1,0 +1,73 @@
+"""The relay's steps: decisions become events in the order of the log, and ends at their time.
+
+Each step reads what is new, publishes it, and moves the cursors when the brokers have it. So after
+a death in between the same events are published again, with the same ids, and none is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from workers import metrics
+from workers.relay import event
+from workers.relay.journal import EXPIRIES, Journal
+from workers.relay.publisher import EventPublisher
+
+SETTLE_MS = 250
+"""After the end of a block, so that what was decided about it before is published before it. An
+owner takes some milliseconds for it."""
+
+
+class Relay:
+    """Publishes for as long as its journal leads."""
+
+    def __init__(self, journal: Journal, publisher: EventPublisher) -> None:
+        self._journal = journal
+        self._publisher = publisher
+
+    def step(self) -> bool:
+        """Publish what there is; whether there may be more already.
+
+        Raises ``psycopg.Error``, also where the lead is lost, and PublishError.
+        """
+        now_ms = self._journal.now_ms()  # first: what is decided until then is read after it
+        # Of what is decided and not read yet, something may have lifted a block before its end.
+        return self._publish_decided() or self._publish_expired(now_ms - SETTLE_MS)
+
+    def _publish_decided(self) -> bool:
+        behind = self._journal.behind()
+        read = [(each, *self._journal.decided(each)) for each in behind]
+        # An account may have come from another partition with a new generation.
+        rows = sorted((row for _, _, rows in read for row in rows), key=lambda row: row.generation)
+        before = self._journal.ends_of(row.user for row in rows) if rows else {}
+        ends = dict(before)
+        events = [found for row in rows for found in event.events_of(row, ends)]
+        self._publish(events)
+        if read:
+            new = {user: end for user, end in ends.items() if before.get(user) != end}
+            self._journal.commit([to for _, to, _ in read], new, before.keys() - ends.keys())
+        self._count(events)
+        return any(to != each.now for each, to, _ in read)
+
+    def _publish_expired(self, until_ms: int) -> bool:
+        due = self._journal.due(until_ms)
+        events = [event.expired(user, end) for user, end, known in due if known]
+        self._publish(events)
+        if due:
+            self._journal.commit([], {}, [user for user, _, _ in due])
+        self._count(events)
+        return len(due) == EXPIRIES
+
+    def _publish(self, events: Sequence[event.AnyEvent]) -> None:
+        if events:
+            self._publisher.publish(events, self._journal.live)
+
+    def _count(self, events: Sequence[event.AnyEvent]) -> None:
+        for each in events:
+            metrics.EVENTS.labels(event.type_of(each)).inc()
+
+
+def lag_seconds(journal: Journal) -> float:
+    """How old the oldest decision is that is not published yet; 0 if all are."""
+    oldest = [ms for each in journal.behind() if (ms := journal.oldest_ms(each)) is not None]
+    return max(0.0, (journal.now_ms() - min(oldest)) / 1000) if oldest else 0.0
