@@ -2,9 +2,9 @@
 
 The audit has an index by account and time, and one of what operators did. By time alone it has only
 a coarse one (BRIN), by which a short slice of time costs little, however much there is before and
-after it; anything finer would cost the workers something with each decision. So decisions of all accounts come from slices: the
-first one is short, and each is longer than the one before it, until there are enough rows or the
-time is over.
+after it; anything finer would cost the workers something with each decision. So decisions of all
+accounts come from slices: the first one is short, and each is longer than the one before it, until
+there are enough rows or the time is over.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from typing import Any
 from msgspec import Struct
 
 from events.messages import Policy
+from gateway.live import LiveFigures, LivePartition, Within
 from gateway.web.credentials import (
     BlockList,
     BlockOrder,
@@ -149,6 +150,17 @@ ANSWERS: dict[type[Struct], dict[str, Struct]] = {
             since="2026-11-28T09:15:00.000Z",
             sources=[HeavySource("192.0.2.0/24", 4_711, 12)],
             accounts=[HeavyAccount("admin", 903, 12)],
+        )
+    },
+    LiveFigures: {
+        "a second": LiveFigures(
+            at="2026-11-28T09:30:01.125Z",
+            logins={"accepted": 12.0, "wrong": 4711.9, "blocked": 302.0},
+            service_attempts={"accepted": 3.0},
+            verdicts=4726.9,
+            login_seconds=Within(0.05, 0.2),
+            verdict_seconds=Within(0.01, 0.02),
+            partitions=[LivePartition(0, 1_795_858_200_125, 17, 2, 0.4)],
         )
     },
     PolicyInForce: {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -260,6 +261,37 @@ def test_the_first_look_is_at_attacks_and_the_policy(system: RunningSystem):
     visit(system, scenario)
 
 
+def test_live_figures_move_when_logins_happen(system: RunningSystem):
+    """By themselves, without a question for each."""
+
+    async def scenario(client: Client, page: Page) -> None:
+        await page.goto(system.operator_url)
+        await expect(page.locator("#live-workers")).to_have_text("heard of 4 of 4 partitions")
+        ending = asyncio.Event()
+
+        async def log_in() -> None:
+            while not ending.is_set():
+                assert (await client.login("live.nobody", WRONG)).status in (401, 429)
+
+        logging_in = asyncio.ensure_future(log_in())
+        try:
+            await expect(page.locator("#live-results")).to_contain_text("blocked")
+            await expect(page.locator("#live-logins")).not_to_have_text("0")
+            await expect(page.locator("#live-login-time")).to_contain_text("99% within")
+            await expect(page.locator("#live-line")).to_have_attribute("points", re.compile(" "))
+        finally:
+            ending.set()
+            await logging_in
+        await page.locator("summary", has_text="Partitions").click()
+        rows = page.locator("#live-partitions tbody tr")
+        await expect(rows).to_have_count(4)
+        await expect(rows.filter(has_text="heard")).to_have_count(4)
+        await page.goto(f"{system.operator_url}/#live.nobody")
+        await expect(page.locator("#state")).to_have_text("Blocked")
+
+    visit(system, scenario)
+
+
 def test_what_operators_did_comes_newest_first(system: RunningSystem):
     """Who, what, to whom and why; by pages, and with a way to the user."""
 
@@ -323,5 +355,65 @@ def test_the_documentation_shows_every_operation_and_tries_ours(system: RunningS
         answered = blocked.locator(".live-responses-table")
         await expect(answered.locator("tbody .response-col_status")).to_have_text("200")
         await expect(answered).to_contain_text("users-blocked")
+
+    visit(system, scenario)
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_a_narrow_window_needs_no_scrolling_to_the_side(system: RunningSystem, dark: bool):
+    """Wide tables scroll by themselves, in a region that the keyboard can reach."""
+
+    async def scenario(client: Client, page: Page) -> None:
+        await block(client, LONGEST.replace("<img", f"<{dark}"))
+        order = {"reason": "why not " * 20}
+        await client.operator("POST", f"/blocked/{64 * 'w'}", order)
+        await page.emulate_media(color_scheme="dark" if dark else "light")
+        await page.set_viewport_size({"width": 360, "height": 640})
+        await page.goto(system.operator_url)
+        for part in ("#live", "#actions", "#policies tr >> nth=1"):
+            await expect(page.locator(part)).to_be_visible()
+        await page.locator("#names a").first.click()
+        await expect(page.locator("#attempts tbody tr").first).to_be_visible()
+        for hash_ in ("", await page.evaluate("location.hash")):
+            await page.evaluate("wanted => { location.hash = wanted; }", hash_)
+            for part in ("html", "#list", "#detail", "header"):
+                wide, shown = await page.locator(part).evaluate(
+                    "each => [each.scrollWidth, each.clientWidth]"
+                )
+                assert wide <= shown, part
+        back = await page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert back == ("rgb(18, 23, 26)" if dark else "rgb(246, 247, 247)")
+
+    visit(system, scenario)
+
+
+def test_the_keyboard_reaches_everything_and_all_of_it_has_a_name(system: RunningSystem):
+    """In the order of the page, with a mark on what has the focus."""
+
+    async def scenario(client: Client, page: Page) -> None:
+        await client.operator("POST", "/blocked/by.keyboard", {"reason": "a test"})
+        await page.goto(system.operator_url)
+        for part in ("#live", "#actions", "#policies tr >> nth=1", "#names a >> nth=0"):
+            await expect(page.locator(part)).to_be_visible()
+        reached: list[str] = []
+        while "API" not in reached:
+            await page.keyboard.press("Tab")
+            name, marked = await page.evaluate(
+                """() => {
+                  const at = document.activeElement;
+                  const style = getComputedStyle(at);
+                  return [at.id || at.textContent.trim(), style.outlineStyle !== "none"];
+                }"""
+            )
+            assert marked, name
+            reached.append(name)
+            assert len(reached) < 1000, reached
+        wanted = ["skip", "name", "log-in", "filter", "choose-all", "Partitions", "actions", "API"]
+        assert [name for name in reached if name in wanted] == wanted
+        # What a screen reader says of each thing that can be used.
+        tree = await page.locator("body").aria_snapshot()
+        kinds = "button|link|checkbox|searchbox|textbox|combobox|region|navigation|group|img"
+        assert re.findall(rf"- (?:{kinds})(?: \[.*\])?:?$", tree, re.MULTILINE) == [], tree
+        assert 'region "What operators did"' in tree
 
     visit(system, scenario)

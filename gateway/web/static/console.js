@@ -1,6 +1,7 @@
 // The operator console. Whatever comes from the gateway is inserted as text, never as markup.
 
 import { alone, ask, clock, distance, moment, nextPage, sentence, visible } from "/static/ask.js";
+import { watch } from "/static/live.js";
 import { lookAtOverview, turnActions } from "/static/overview.js";
 import { KINDS, at, element, outcomeOf, show, words } from "/static/page.js";
 import { anyChosen, box, chooseSeveral, showChosen } from "/static/several.js";
@@ -144,11 +145,13 @@ function choose() {
   } catch {
     user = location.hash.slice(1); // a % that encodes nothing
   }
+  at("detail").setAttribute("aria-label", user === null ? "Overview" : alone(user));
   at("overview").hidden = user !== null;
   at("about").hidden = user === null;
   for (const id of ["user-error", "attempts-error", "state"]) show(id, "");
   for (const id of ["unblock", "block", "facts", "attempts", "attempts-empty"]) at(id).hidden = true;
   lastAttempts = "";
+  watch(user === null && !document.hidden);
   at("user").firstChild.textContent = visible(user ?? "");
   nameThePage();
   markShown();
@@ -417,7 +420,10 @@ at("blocking-no").addEventListener("click", () => at("blocking").close());
 at("confirm-no").addEventListener("click", () => at("confirm").close());
 at("confirm-yes").addEventListener("click", unblock);
 document.addEventListener("keydown", keys);
-document.addEventListener("visibilitychange", lookAtEverything);
+document.addEventListener("visibilitychange", () => {
+  watch(user === null && !document.hidden);
+  lookAtEverything();
+});
 window.addEventListener("hashchange", choose);
 at("zone").textContent = `Times are in ${Intl.DateTimeFormat().resolvedOptions().timeZone}.`;
 chooseSeveral(whenLoggedIn, lookAtList, say);
