@@ -44,6 +44,7 @@ from gateway.web.schemas import (
     ServiceVerdict,
     StandingBlock,
     Success,
+    TriedPolicy,
     Undecided,
 )
 from gateway.web.service_attempts import CheckedPassword
@@ -164,7 +165,14 @@ ANSWERS: dict[type[Struct], dict[str, Struct]] = {
         )
     },
     PolicyInForce: {
-        "everywhere": PolicyInForce(Policy(version=2), "2026-11-27T16:20:11.308Z", 16, [])
+        "everywhere": PolicyInForce(Policy(version=2), "2026-11-27T16:20:11.308Z", 16, [], None),
+        "another one is tried": PolicyInForce(
+            Policy(version=2),
+            "2026-11-27T16:20:11.308Z",
+            16,
+            [],
+            TriedPolicy(Policy(version=2, threshold=3), "2026-11-28T08:00:00.000Z", ["threshold"]),
+        ),
     },
     Policies: {
         "two": Policies(

@@ -9,10 +9,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
-from playwright.async_api import Page, async_playwright, expect
+from playwright.async_api import Page, Route, async_playwright, expect
 
 from tests.acceptance.system import Client, RunningSystem, run
 from tests.harness.browser import FLAGS, chromium
+from tests.harness.command import said
 from tests.harness.operators import OPERATOR_TOKEN
 
 RIGHT = "a good password"
@@ -87,8 +88,9 @@ def test_an_operator_finds_a_block_and_lifts_it(system: RunningSystem, user: str
         await expect(page).to_have_title(f"\u2068{user}\u2069 · Cerrojo")
         await expect(page.locator("#state")).to_have_text("Blocked")
         await expect(page.locator("#failures")).to_have_text("5")
+        await expect(page.locator("#level")).to_have_text("1")
         await expect(page.locator("#why")).not_to_be_empty()
-        attempts = page.locator("#attempts tbody tr")
+        attempts = page.locator("#attempts tr.entry")
         await expect(attempts.filter(has_text="wrong")).to_have_count(5)
         await expect(attempts).to_have_count(6)  # and the registration
 
@@ -166,7 +168,7 @@ def test_several_blocks_are_lifted_with_one_reason(system: RunningSystem):
         await expect(page.locator("#lifting")).to_be_hidden()
         await expect(page.locator("#names a")).to_have_text(["at-once-0"])
         await page.goto(f"{system.operator_url}/#at-once-3")
-        entry = page.locator("#attempts tbody tr").first
+        entry = page.locator("#attempts tr.entry").first
         await expect(entry.locator("q")).to_have_text("the attack is over")
 
     visit(system, scenario)
@@ -222,7 +224,7 @@ def test_an_operator_blocks_by_hand(system: RunningSystem):
         await expect(page.locator("#state")).to_have_text("Blocked")
         await expect(page.locator("#why")).to_have_text("by hand: phone <b>stolen</b>")
         await expect(page.locator("#until")).to_contain_text("(in 23 h)")
-        entry = page.locator("#attempts tbody tr").first
+        entry = page.locator("#attempts tr.entry").first
         await expect(entry).to_contain_text("block by hand")
         await expect(entry.locator("q")).to_have_text("phone <b>stolen</b>")
         await expect(entry).to_contain_text("tests")
@@ -318,6 +320,71 @@ def test_what_operators_did_comes_newest_first(system: RunningSystem):
     visit(system, scenario)
 
 
+def decided(at: str, number: int, verdict: str = "rejected", **more: object) -> dict[str, object]:
+    """A decision as the operator port says it."""
+    return {
+        **{"at": at, "partition": 0, "generation": 1, "offset": number, "kind": "attempt"},
+        **{"user": "long.ago", "outcome": "wrong", "verdict": verdict, "policy": 1},
+        **{"source": "192.0.2.7", "user_agent": None, "id": f"{number:032}", "delayed_ms": 0},
+        **{"device": None, "operator": None, "reason": None},
+        **more,
+    }
+
+
+def test_a_history_is_a_timeline(system: RunningSystem):
+    """A heading for each day, and how long there was nothing; older entries by pages."""
+    by = {"kind": "block", "operator": "Cleo", "reason": "a <b>bot</b>", "outcome": None}
+    first = [
+        decided("2026-11-28T12:50:03.000Z", 5, "accepted", **by),
+        decided("2026-11-28T12:20:02.000Z", 4, "blocked", outcome=None),
+        decided("2026-11-28T12:20:01.000Z", 3),
+        decided("2026-11-25T12:20:00.000Z", 2),
+    ]
+    second = [decided("2026-11-24T12:00:00.000Z", 1)]
+
+    async def scenario(client: Client, page: Page) -> None:
+        async def answer(route: Route) -> None:
+            older = "after=" in route.request.url
+            link = {} if older else {"Link": '</attempts?user=long.ago&after=x>; rel="next"'}
+            attempts = second if older else first
+            await route.fulfill(json={"attempts": attempts, "next": None}, headers=link)
+
+        await page.route("**/attempts?user=long.ago*", answer)
+        await page.goto(f"{system.operator_url}/#long.ago")
+        lines = page.locator("#attempts tbody tr")
+        await expect(lines).to_have_count(8)
+        assert [(await line.get_attribute("class") or "") for line in await lines.all()] == [
+            *("day", "entry other", "pause", "entry bad blocked", "entry bad"),
+            *("pause", "day", "entry bad"),
+        ]
+        days = [line.split(" ")[0] for line in await page.locator("tr.day").all_inner_texts()]
+        assert days == ["2026-11-28", "2026-11-25"]
+        await expect(page.locator("tr.pause").first).to_have_text("30 min without anything")
+        await expect(page.locator("tr.entry q")).to_have_text(["a <b>bot</b>"])
+        await page.locator("#history-older").click()
+        await expect(page.locator("tr.entry")).to_have_count(1)
+        await expect(page.locator("#history-older")).to_be_disabled()
+        await page.locator("#history-newest").click()
+        await expect(page.locator("tr.entry")).to_have_count(4)
+
+    visit(system, scenario)
+
+
+def test_a_policy_that_is_tried_is_shown(system: RunningSystem):
+    """With what is different about it, and how to see what it would have decided."""
+    said(system.env, "shadow", "begin", "threshold=3,window=60")
+
+    async def scenario(client: Client, page: Page) -> None:
+        await page.goto(system.operator_url)
+        await expect(page.locator("#shadow-policy")).to_have_text("threshold 3, window_ms 60,000")
+        assert (await asyncio.to_thread(said, system.env, "shadow", "end")) is not None
+        await page.reload()
+        await expect(page.locator("#policies tr").nth(1)).to_be_visible()
+        await expect(page.locator("#shadow")).to_be_hidden()
+
+    visit(system, scenario)
+
+
 def test_a_name_can_be_looked_up(system: RunningSystem):
     """In whatever form it is typed, also where it is not blocked, or is no name at all."""
 
@@ -329,7 +396,7 @@ def test_a_name_can_be_looked_up(system: RunningSystem):
         await page.keyboard.type("Looked-Up")
         await page.keyboard.press("Enter")
         await expect(page.locator("#state")).to_have_text("Not blocked")
-        await expect(page.locator("#attempts tbody tr")).to_have_count(2)
+        await expect(page.locator("#attempts tr.entry")).to_have_count(2)
         await expect(page.locator("#unblock")).to_be_hidden()
 
     visit(system, scenario)
@@ -373,7 +440,7 @@ def test_a_narrow_window_needs_no_scrolling_to_the_side(system: RunningSystem, d
         for part in ("#live", "#actions", "#policies tr >> nth=1"):
             await expect(page.locator(part)).to_be_visible()
         await page.locator("#names a").first.click()
-        await expect(page.locator("#attempts tbody tr").first).to_be_visible()
+        await expect(page.locator("#attempts tr.entry").first).to_be_visible()
         for hash_ in ("", await page.evaluate("location.hash")):
             await page.evaluate("wanted => { location.hash = wanted; }", hash_)
             for part in ("html", "#list", "#detail", "header"):
