@@ -18,7 +18,7 @@ GRANT EXECUTE ON FUNCTION make_account, change_password, change_version, change_
    TO cerrojo_operator;
 GRANT SELECT (username, blocked_since_ms, blocked_why, in_a_row, blocks, blocked_by_hand)
    ON lock_states TO cerrojo_operator;
-GRANT SELECT ON audit, audit_seals, operator_tokens TO cerrojo_operator;
+GRANT SELECT ON audit, audit_seals, operator_tokens, shadow_policy TO cerrojo_operator;
 GRANT SELECT (policy) ON partition_progress TO cerrojo_operator;
 
 -- Both have a blocklist.

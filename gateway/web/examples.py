@@ -7,6 +7,7 @@ from typing import Any
 from msgspec import Struct
 
 from events.messages import Policy
+from gateway.live import LiveFigures, LivePartition, Within
 from gateway.web.credentials import (
     BlockList,
     BlockOrder,
@@ -43,6 +44,7 @@ from gateway.web.schemas import (
     ServiceVerdict,
     StandingBlock,
     Success,
+    TriedPolicy,
     Undecided,
 )
 from gateway.web.service_attempts import CheckedPassword
@@ -151,8 +153,26 @@ ANSWERS: dict[type[Struct], dict[str, Struct]] = {
             accounts=[HeavyAccount("admin", 903, 12)],
         )
     },
+    LiveFigures: {
+        "a second": LiveFigures(
+            at="2026-11-28T09:30:01.125Z",
+            logins={"accepted": 12.0, "wrong": 4711.9, "blocked": 302.0},
+            service_attempts={"accepted": 3.0},
+            verdicts=4726.9,
+            login_seconds=Within(0.05, 0.2),
+            verdict_seconds=Within(0.01, 0.02),
+            partitions=[LivePartition(0, 1_795_858_200_125, 17, 2, 0.4)],
+        )
+    },
     PolicyInForce: {
-        "everywhere": PolicyInForce(Policy(version=2), "2026-11-27T16:20:11.308Z", 16, [])
+        "everywhere": PolicyInForce(Policy(version=2), "2026-11-27T16:20:11.308Z", 16, [], None),
+        "another one is tried": PolicyInForce(
+            Policy(version=2),
+            "2026-11-27T16:20:11.308Z",
+            16,
+            [],
+            TriedPolicy(Policy(version=2, threshold=3), "2026-11-28T08:00:00.000Z", ["threshold"]),
+        ),
     },
     Policies: {
         "two": Policies(

@@ -23,6 +23,7 @@ from quart_schema import (
 )
 from quart_schema.openapi import HttpSecurityScheme, OpenAPIProvider
 
+from gateway.live import LiveFigures
 from gateway.operators import Role
 from gateway.web import responses
 from gateway.web.examples import (
@@ -108,6 +109,11 @@ def openapi(settings: Settings) -> bytes:
     described["paths"]["/blocked"]["delete"]["responses"][200]["content"] = _lines(
         "A line of JSON for each account", ANSWERS[LiftedOne].values()
     )
+    event = f"data: {responses.encode(ANSWERS[LiveFigures]['a second']).decode()}\n\n"
+    described["paths"]["/live"]["get"]["responses"][200]["content"][responses.EVENTS] = {
+        "schema": {"type": "string", "description": "An event a second"},
+        "example": event,
+    }
     return responses.encode(described)
 
 

@@ -201,6 +201,17 @@ class Attempts(Struct):
     """What `after` of the next page is; null: this is the last one"""
 
 
+class TriedPolicy(Struct):
+    """A policy that is tried beside the one in force, and decides nothing."""
+
+    policy: Policy
+    """Its version is that of the policy which it was made from"""
+    since: str
+    """ISO 8601 in UTC"""
+    changed: list[str]
+    """What is different from the one in force"""
+
+
 class PolicyInForce(Struct):
     """The newest policy, and where it is in force. Its lengths are in milliseconds."""
 
@@ -211,6 +222,8 @@ class PolicyInForce(Struct):
     """The number of those that are used"""
     behind: list[int]
     """The partitions of the log where it is not in force yet"""
+    tried: TriedPolicy | None
+    """What `cerrojo shadow` compares with it; null: nothing is tried"""
 
 
 class FormerPolicy(Struct):

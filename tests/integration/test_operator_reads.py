@@ -398,7 +398,7 @@ def test_the_policy_and_its_history_are_shown(database: str):
         shown = await asking.get("/policy")
         assert shown["policy"]["block_ms"] == 60_000
         assert shown["since"] == iso(NOW_MS - 1000)
-        assert (shown["partitions"], shown["behind"]) == (4, [3])
+        assert (shown["partitions"], shown["behind"], shown["tried"]) == (4, [3], None)
         history = (await asking.get("/policy/history"))["policies"]
         assert [(one["version"], one["since"], one["changed"]) for one in history] == [
             (2, iso(NOW_MS - 1000), ["threshold", "block_ms"]),
@@ -406,5 +406,13 @@ def test_the_policy_and_its_history_are_shown(database: str):
         ]
         assert [one["policy"]["threshold"] for one in history] == [5, 10]
         assert (await asking.get("/policy/history?limit=1"))["policies"] == history[:1]
+        tried = dict(zip(first.__struct_fields__, _values(second), strict=True)) | {"threshold": 3}
+        with psycopg.connect(database) as connection:
+            connection.execute(
+                "INSERT INTO shadow_policy VALUES (true, %s, %s)", (json.dumps(tried), NOW_MS)
+            )
+        assert (await asking.get("/policy"))["tried"] == {
+            **{"policy": tried, "since": iso(NOW_MS), "changed": ["threshold"]},
+        }
 
     ask(database, scenario)

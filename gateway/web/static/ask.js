@@ -102,9 +102,14 @@ export const moment = (iso) => `${day(new Date(iso))} ${clock(new Date(iso))}`;
 
 // How far from now: "in 29 min", "3 h ago".
 export function distance(iso) {
-  const seconds = Math.round((new Date(iso) - Date.now()) / 1000);
+  const ms = new Date(iso) - Date.now();
+  return ms < 0 ? `${span(ms)} ago` : `in ${span(ms)}`;
+}
+
+// A length in words: "29 min".
+export function span(ms) {
+  const seconds = Math.round(Math.abs(ms) / 1000);
   const [size, unit] = [[86400, "d"], [3600, "h"], [60, "min"]]
-    .find(([length]) => Math.abs(seconds) >= length * 2) ?? [1, "s"];
-  const length = `${Math.floor(Math.abs(seconds) / size)} ${unit}`;
-  return seconds < 0 ? `${length} ago` : `in ${length}`;
+    .find(([length]) => seconds >= length * 2) ?? [1, "s"];
+  return `${Math.floor(seconds / size)} ${unit}`;
 }

@@ -1,12 +1,13 @@
 // The operator console. Whatever comes from the gateway is inserted as text, never as markup.
 
 import { alone, ask, clock, distance, moment, nextPage, sentence, visible } from "/static/ask.js";
+import { watch } from "/static/live.js";
 import { lookAtOverview, turnActions } from "/static/overview.js";
-import { KINDS, at, element, outcomeOf, show, words } from "/static/page.js";
+import { at, element, show, words } from "/static/page.js";
+import { historyPage, showHistory, turnHistory } from "/static/history.js";
 import { anyChosen, box, chooseSeveral, showChosen } from "/static/several.js";
 
 const PAGE = 100; // blocks in one page of the list
-const ATTEMPTS = 50; // attempts shown of a user
 const EVERY = 5000; // ms between two looks at everything
 const TYPING = 200; // ms after a key until the list is filtered
 const SPOKEN = 8000; // ms that a message stays
@@ -15,7 +16,6 @@ const firstPage = (text) => `/blocked?${new URLSearchParams({ details: 1, limit:
 const pages = [firstPage("")]; // addresses of the pages up to the one that is shown
 let next = null; // address of the page after it
 let user = null; // the user who is shown
-let lastAttempts = ""; // what the table shows, to leave it alone while nothing changed
 let operator = null; // who is logged in
 let afterLogin = null; // what to do then
 let said; // timer that takes the last message away
@@ -144,11 +144,12 @@ function choose() {
   } catch {
     user = location.hash.slice(1); // a % that encodes nothing
   }
+  at("detail").setAttribute("aria-label", user === null ? "Overview" : alone(user));
   at("overview").hidden = user !== null;
   at("about").hidden = user === null;
   for (const id of ["user-error", "attempts-error", "state"]) show(id, "");
   for (const id of ["unblock", "block", "facts", "attempts", "attempts-empty"]) at(id).hidden = true;
-  lastAttempts = "";
+  watch(user === null && !document.hidden);
   at("user").firstChild.textContent = visible(user ?? "");
   nameThePage();
   markShown();
@@ -186,59 +187,26 @@ function showBlock(block) {
   at("since").textContent = time(block.since);
   at("until").textContent = block.until === null ? "an operator lifts it" : time(block.until);
   at("why").textContent = block.why;
+  at("level").textContent = block.by_hand ? `${block.level}, and this one by hand` : block.level;
   at("failures").textContent = block.failures;
 }
 
 async function lookAtAttempts(name) {
-  const query = new URLSearchParams({ user: name, limit: ATTEMPTS });
+  const address = historyPage(name);
   try {
-    const { body } = await ask("GET", `/attempts?${query}`);
-    if (name !== user) return;
-    showAttempts(body.attempts);
+    const { body, link } = await ask("GET", address);
+    if (name !== user || address !== historyPage(name)) return;
+    showHistory(body.attempts, nextPage(link));
     show("attempts-error", "");
   } catch (error) {
     if (name === user) show("attempts-error", words(error));
   }
 }
 
-function showAttempts(attempts) {
-  at("attempts").hidden = attempts.length === 0;
-  at("attempts-empty").hidden = attempts.length > 0;
-  at("attempts-title").textContent =
-    attempts.length === ATTEMPTS ? `Last ${ATTEMPTS} attempts` : "Last attempts";
-  const now = JSON.stringify(attempts);
-  if (now === lastAttempts) return; // a text that is being selected stays selected
-  lastAttempts = now;
-  at("attempts").querySelector("tbody").replaceChildren(...attempts.map(attemptLine));
-}
-
-function attemptLine({
-  at: when, kind, outcome, verdict, source, user_agent: agent, partition, generation, offset, policy,
-  id, delayed_ms: delayed, device, operator: by, reason,
-}) {
-  const line = element("tr");
-  const from = element("td", by === null ? source ?? "–" : visible(by));
-  const place = element("td", `${partition}:${generation}:${offset}`, "place");
-  place.title = `X-Request-ID ${id}`;
-  from.title = [
-    agent && visible(agent),
-    device && `device ${device}`,
-    delayed && `delayed by ${delayed} ms for what its source did`,
-  ].filter(Boolean).join("; ");
-  const what = element("td", KINDS[kind] ?? kind);
-  if (reason) what.append(element("br"), element("q", visible(reason), "quiet"));
-  line.append(
-    element("td", moment(when)),
-    what,
-    element("td", outcome ?? "–"),
-    kind === "attempt"
-      ? element("td", verdict, { accepted: "good", rejected: "bad", blocked: "bad blocked" }[verdict])
-      : element("td", outcomeOf({ kind, verdict })),
-    from,
-    place,
-    element("td", policy),
-  );
-  return line;
+async function turnAttempts(further) {
+  turnHistory(further);
+  await lookAtAttempts(user);
+  at("attempts").focus();
 }
 
 // ---- Who changes something ---------------------------------------------------------------------
@@ -405,6 +373,8 @@ at("previous").addEventListener("click", () => turn(false));
 at("next").addEventListener("click", () => turn(true));
 at("older").addEventListener("click", () => turnActions(true));
 at("newest").addEventListener("click", () => turnActions(false));
+at("history-older").addEventListener("click", () => turnAttempts(true));
+at("history-newest").addEventListener("click", () => turnAttempts(false));
 at("log-in").addEventListener("click", () => askForToken());
 at("log-out").addEventListener("click", logOut);
 at("login-no").addEventListener("click", () => at("login").close());
@@ -417,7 +387,10 @@ at("blocking-no").addEventListener("click", () => at("blocking").close());
 at("confirm-no").addEventListener("click", () => at("confirm").close());
 at("confirm-yes").addEventListener("click", unblock);
 document.addEventListener("keydown", keys);
-document.addEventListener("visibilitychange", lookAtEverything);
+document.addEventListener("visibilitychange", () => {
+  watch(user === null && !document.hidden);
+  lookAtEverything();
+});
 window.addEventListener("hashchange", choose);
 at("zone").textContent = `Times are in ${Intl.DateTimeFormat().resolvedOptions().timeZone}.`;
 chooseSeveral(whenLoggedIn, lookAtList, say);

@@ -14,6 +14,7 @@ export async function lookAtOverview() {
   await Promise.all([
     look("attack", `/attacks?limit=${HEAVIEST}`, showAttacks),
     look("policy", "/policy/history?limit=20", showPolicies),
+    look("shadow", "/policy", showShadow),
     lookAtActions(),
   ]);
 }
@@ -66,10 +67,19 @@ function showPolicies({ policies }) {
   at("policies").querySelector("tbody").replaceChildren(
     ...policies.map(({ version, since, policy, changed }) => {
       const line = element("tr");
-      const what = changed.map((name) => `${name} ${policy[name].toLocaleString("en")}`);
-      line.append(element("td", version), element("td", moment(since)), element("td", what.join(", ") || "–"));
+      line.append(
+        element("td", version), element("td", moment(since)), element("td", values(policy, changed) || "–"));
       return line;
     }));
+}
+
+const values = (policy, names) => names.map((name) => `${name} ${policy[name].toLocaleString("en")}`).join(", ");
+
+function showShadow({ tried }) {
+  at("shadow").hidden = tried === null;
+  if (tried === null) return;
+  at("shadow-since").textContent = moment(tried.since);
+  at("shadow-policy").textContent = values(tried.policy, tried.changed) || "the same";
 }
 
 // A policy and a layout have a record in each partition, which together are one thing that was done.

@@ -37,6 +37,7 @@ API = {
     "PUT /accounts/{user}/password": "5100",
     "GET /attempts": "5100",
     "GET /attacks": "5100",
+    "GET /live": "5100",
     "GET /policy": "5100",
     "GET /policy/history": "5100",
     "GET /metrics": "5100",

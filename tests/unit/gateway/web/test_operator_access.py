@@ -41,6 +41,7 @@ NEEDED: dict[str, Need] = {
     "POST /blocked/<username:user>": Role.OPERATE,
     "GET /attempts": Role.READ,
     "GET /attacks": Role.READ,
+    "GET /live": Role.READ,
     "GET /policy": Role.READ,
     "GET /policy/history": Role.READ,
     "GET /accounts/<username:user>": Role.READ,
