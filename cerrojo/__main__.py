@@ -11,6 +11,7 @@ from cerrojo.accounts import accounts
 from cerrojo.errors import Commands
 from cerrojo.keys import keys, tokens
 from cerrojo.operators import operators
+from cerrojo.webhooks import webhooks
 from processes.logs import configure
 from version import describe
 
@@ -32,6 +33,7 @@ app.add_typer(accounts, name="accounts")
 app.add_typer(keys, name="keys")
 app.add_typer(tokens, name="tokens")
 app.add_typer(operators, name="operators")
+app.add_typer(webhooks, name="webhooks")
 
 
 def _show_version(wanted: bool) -> None:

@@ -39,7 +39,7 @@ LOADING_SECONDS = 3.0
 
 async def run(role: str, config: settings.Settings) -> None:
     """Serve until SIGTERM."""
-    from gateway.services import HashingServices, LoginServices
+    from gateway.services import LoginServices, OperatorServices
     from gateway.web.server import serve
 
     stop = asyncio.Event()
@@ -54,7 +54,7 @@ async def run(role: str, config: settings.Settings) -> None:
     else:
         from gateway.web.operator_app import operator_app
 
-        services = HashingServices(config, hash_sockets)
+        services = OperatorServices(config, hash_sockets)
         app = operator_app(services)
     await services.start()
     beating = asyncio.ensure_future(_beat(services))

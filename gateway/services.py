@@ -16,6 +16,7 @@ from events.topics import SOURCES
 from gateway import metrics
 from gateway.account_changes import AccountChanges
 from gateway.admission.account_turns import AccountTurns
+from gateway.attack_watch import AttackWatch
 from gateway.blocklist.blocklist import FRESH_SECONDS, Blocklist
 from gateway.blocklist.consumer import BlocklistConsumer
 from gateway.decoy_loader import DecoyLoader
@@ -144,6 +145,25 @@ class HashingServices(Services):
         """Close everything."""
         await self.live.close()
         await self.hash_client.close()
+        await super().close()
+
+
+class OperatorServices(HashingServices):
+    """The services of the process that serves the operator port."""
+
+    def __init__(self, settings: Settings, hash_sockets: Path) -> None:
+        """`hash_sockets` is the directory of the hash processes' sockets."""
+        super().__init__(settings, hash_sockets)
+        self.attack_watch = AttackWatch(self.source_view, self.database, settings.deadline_seconds)
+
+    async def start(self) -> None:
+        """Begin to connect; returns at once."""
+        await super().start()
+        self.attack_watch.start()
+
+    async def close(self) -> None:
+        """Close everything."""
+        await self.attack_watch.close()
         await super().close()
 
 

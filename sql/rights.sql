@@ -20,6 +20,7 @@ GRANT SELECT (username, blocked_since_ms, blocked_why, in_a_row, blocks, blocked
    ON lock_states TO cerrojo_operator;
 GRANT SELECT ON audit, audit_seals, operator_tokens, shadow_policy TO cerrojo_operator;
 GRANT SELECT (policy) ON partition_progress TO cerrojo_operator;
+GRANT EXECUTE ON FUNCTION note_operator_login, note_attack TO cerrojo_operator;
 
 -- Both have a blocklist.
 GRANT SELECT ON topology TO cerrojo_gateway, cerrojo_operator;
@@ -42,5 +43,8 @@ GRANT SELECT (username, version), DELETE, UPDATE (registered_at) ON accounts TO 
 GRANT EXECUTE ON FUNCTION make_audit_day, make_audit_partitions, drop_old_audit,
                           count_password_forms
    TO cerrojo_workers;
--- The relay, which is a process of theirs, writes how far events are published.
-GRANT SELECT, INSERT, UPDATE, DELETE ON event_cursors, event_ends TO cerrojo_workers;
+-- The relay, which is a process of theirs, writes how far events are published, and posts them.
+GRANT SELECT, INSERT, UPDATE, DELETE ON event_cursors, event_ends, webhook_deliveries
+   TO cerrojo_workers;
+GRANT SELECT, DELETE ON event_notes TO cerrojo_workers;
+GRANT SELECT ON webhooks TO cerrojo_workers;

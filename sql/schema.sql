@@ -502,6 +502,38 @@ CREATE FUNCTION public.next_version(version bigint) RETURNS bigint
     SELECT greatest(version + 1, (extract(epoch FROM clock_timestamp()) * 1000)::bigint)
 $$;
 
+CREATE FUNCTION public.note_attack(lasts boolean, what jsonb) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    began timestamptz;
+BEGIN
+    SELECT since INTO began FROM attack_now FOR UPDATE;
+    IF (began IS NOT NULL) = lasts THEN
+        RETURN false;
+    END IF;
+    UPDATE attack_now SET since = CASE WHEN lasts THEN clock_timestamp() END;
+    INSERT INTO event_notes (kind, data)
+    VALUES (CASE WHEN lasts THEN 'attack.began' ELSE 'attack.ended' END,
+            CASE WHEN lasts THEN what ELSE what || jsonb_build_object('since', began) END);
+    RETURN true;
+END
+$$;
+
+COMMENT ON FUNCTION public.note_attack(lasts boolean, what jsonb) IS 'Note that an attack lasts or does not; false where that was known. All gateways see the same, and the first one to say it is heard.';
+
+CREATE FUNCTION public.note_operator_login(operator text, role text, source text) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+    INSERT INTO event_notes (kind, data)
+    VALUES ('operator.login', jsonb_build_object('operator', operator, 'role', role,
+                                                 'source', source))
+$$;
+
+COMMENT ON FUNCTION public.note_operator_login(operator text, role text, source text) IS 'Note that an operator has logged in at the console.';
+
 CREATE FUNCTION public.password_form(password_hash text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $_$
@@ -545,6 +577,14 @@ COMMENT ON COLUMN public.accounts.password_hash IS 'Argon2id, with its settings 
 COMMENT ON COLUMN public.accounts.version IS 'Rises when the password is changed or the account is disabled or enabled, not when its hash is renewed; the time of the change in milliseconds since 1970 at least, so that an account that was deleted and made anew has another one.';
 
 COMMENT ON COLUMN public.accounts.disabled IS 'Whether nobody can log in to it.';
+
+CREATE TABLE public.attack_now (
+    one boolean DEFAULT true NOT NULL,
+    since timestamp with time zone,
+    CONSTRAINT attack_now_one_check CHECK (one)
+);
+
+COMMENT ON TABLE public.attack_now IS 'One row: since when an attack lasts, as far as events have told; null: none does.';
 
 CREATE TABLE public.audit (
     appended_ms bigint NOT NULL,
@@ -762,6 +802,19 @@ COMMENT ON COLUMN public.event_ends.since_ms IS 'The append time of the decision
 
 COMMENT ON COLUMN public.event_ends.partition IS 'With generation and log_offset: the position of that decision.';
 
+CREATE TABLE public.event_notes (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    kind text NOT NULL,
+    data jsonb NOT NULL
+);
+
+COMMENT ON TABLE public.event_notes IS 'What the operator ports have noted and the relay has not published yet: it removes what it has.';
+
+COMMENT ON COLUMN public.event_notes.kind IS 'The type of the event.';
+
+COMMENT ON COLUMN public.event_notes.data IS 'What the event says.';
+
 CREATE TABLE public.operator_tokens (
     name text NOT NULL,
     role text NOT NULL,
@@ -843,8 +896,62 @@ COMMENT ON COLUMN public.topology.partitions IS 'The number in use: the partitio
 
 COMMENT ON COLUMN public.topology.wanted IS 'More than `partitions` while a resize is under way; otherwise of no meaning.';
 
+CREATE TABLE public.webhook_deliveries (
+    number bigint NOT NULL,
+    webhook text NOT NULL,
+    event_id text NOT NULL,
+    body bytea NOT NULL,
+    noted_at timestamp with time zone DEFAULT now() NOT NULL,
+    tries integer DEFAULT 0 NOT NULL,
+    failing_since timestamp with time zone,
+    next_at timestamp with time zone DEFAULT now() NOT NULL,
+    failure text,
+    dead_at timestamp with time zone
+);
+
+COMMENT ON TABLE public.webhook_deliveries IS 'A row for each event that a receiver does not have yet, in the order in which it is to get them. The relay writes it, with its cursors.';
+
+COMMENT ON COLUMN public.webhook_deliveries.body IS 'What is posted.';
+
+COMMENT ON COLUMN public.webhook_deliveries.tries IS 'How often it was posted in vain.';
+
+COMMENT ON COLUMN public.webhook_deliveries.failing_since IS 'When it was first posted in vain; null: it was not.';
+
+COMMENT ON COLUMN public.webhook_deliveries.next_at IS 'It is not posted before this.';
+
+COMMENT ON COLUMN public.webhook_deliveries.failure IS 'Why it was in vain the last time, in a sentence for people.';
+
+COMMENT ON COLUMN public.webhook_deliveries.dead_at IS 'When it was given up; a dead letter waits for `cerrojo webhooks resend`. Null: it was not.';
+
+ALTER TABLE public.webhook_deliveries ALTER COLUMN number ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.webhook_deliveries_number_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.webhooks (
+    name text NOT NULL,
+    url text NOT NULL,
+    format text NOT NULL,
+    secret bytea NOT NULL,
+    made_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT webhooks_format_check CHECK ((format = ANY (ARRAY['cerrojo'::text, 'ocsf'::text])))
+);
+
+COMMENT ON TABLE public.webhooks IS 'Where events are posted to. `cerrojo webhooks` writes it.';
+
+COMMENT ON COLUMN public.webhooks.format IS 'cerrojo: as on the topic `events`; ocsf: as OCSF''s class Authentication.';
+
+COMMENT ON COLUMN public.webhooks.secret IS 'By which the relay signs what it posts, and the receiver checks that; both have it.';
+
 ALTER TABLE ONLY public.accounts
     ADD CONSTRAINT accounts_pkey PRIMARY KEY (username);
+
+ALTER TABLE ONLY public.attack_now
+    ADD CONSTRAINT attack_now_pkey PRIMARY KEY (one);
 
 ALTER TABLE ONLY public.audit
     ADD CONSTRAINT audit_pkey PRIMARY KEY (partition, generation, log_offset, appended_ms);
@@ -863,6 +970,9 @@ ALTER TABLE ONLY public.event_cursors
 
 ALTER TABLE ONLY public.event_ends
     ADD CONSTRAINT event_ends_pkey PRIMARY KEY (username);
+
+ALTER TABLE ONLY public.event_notes
+    ADD CONSTRAINT event_notes_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.lock_states
     ADD CONSTRAINT lock_states_pkey PRIMARY KEY (username);
@@ -888,6 +998,12 @@ ALTER TABLE ONLY public.shadow_policy
 ALTER TABLE ONLY public.topology
     ADD CONSTRAINT topology_pkey PRIMARY KEY (singleton);
 
+ALTER TABLE ONLY public.webhook_deliveries
+    ADD CONSTRAINT webhook_deliveries_pkey PRIMARY KEY (number);
+
+ALTER TABLE ONLY public.webhooks
+    ADD CONSTRAINT webhooks_pkey PRIMARY KEY (name);
+
 CREATE INDEX audit_appended ON ONLY public.audit USING brin (appended_ms) WITH (pages_per_range='32');
 
 CREATE INDEX audit_operator ON ONLY public.audit USING btree (appended_ms) WHERE (operator IS NOT NULL);
@@ -901,3 +1017,10 @@ CREATE INDEX event_ends_until ON public.event_ends USING btree (until_ms);
 CREATE INDEX lock_states_blocked ON public.lock_states USING btree (username) WHERE (blocked_until_ms IS NOT NULL);
 
 CREATE INDEX lock_states_blocked_since ON public.lock_states USING btree (blocked_since_ms, username) WHERE (blocked_until_ms IS NOT NULL);
+
+CREATE INDEX webhook_deliveries_dead ON public.webhook_deliveries USING btree (webhook, number) WHERE (dead_at IS NOT NULL);
+
+CREATE INDEX webhook_deliveries_waiting ON public.webhook_deliveries USING btree (webhook, number) WHERE (dead_at IS NULL);
+
+ALTER TABLE ONLY public.webhook_deliveries
+    ADD CONSTRAINT webhook_deliveries_webhook_fkey FOREIGN KEY (webhook) REFERENCES public.webhooks(name) ON DELETE CASCADE;

@@ -128,7 +128,7 @@ EVENTS = from_the_start(
     Counter("cerrojo_events", "Events published by the relay, by type", ["type"]),
     [
         *(("account.blocked",), ("account.unblocked",), ("account.block_expired",)),
-        ("policy.changed",),
+        *(("policy.changed",), ("operator.login",), ("attack.began",), ("attack.ended",)),
     ],
 )
 EVENTS_LAG = Gauge(
@@ -139,6 +139,24 @@ EVENTS_LAG = Gauge(
 EVENTS_LEADS = Gauge(
     "cerrojo_events_leads",
     "Whether this host is the one that publishes events",
+    multiprocess_mode="livemax",
+)
+DELIVERIES = from_the_start(
+    Counter(
+        "cerrojo_webhook_deliveries",
+        "Posts of events to webhooks: delivered, failed and to be posted again, or given up",
+        ["result"],
+    ),
+    [("delivered",), ("failed",), ("dead",)],
+)
+DEAD_LETTERS = Gauge(
+    "cerrojo_webhook_dead_letters",
+    "Events that were given up and wait for `cerrojo webhooks resend`",
+    multiprocess_mode="livemax",
+)
+WEBHOOK_LAG = Gauge(
+    "cerrojo_webhook_lag_seconds",
+    "Age of the oldest event that a webhook does not have, dead letters aside (0: all have all)",
     multiprocess_mode="livemax",
 )
 FENCED = Counter("cerrojo_fenced", "Workers that stopped because their partition has a new owner")

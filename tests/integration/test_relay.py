@@ -16,15 +16,20 @@ import msgspec
 import psycopg
 import pytest
 from confluent_kafka import TopicPartition
+from psycopg.types.json import Jsonb
 
 from events.messages import Block, Deleted, Policy, SetPolicy, Unblock, encode, new_id
 from events.partitioner import partition_of
 from events.topics import EVENTS
-from sql.roles import WORKERS
+from sql.roles import OPERATOR, WORKERS
 from tests.harness.owner import REPLIES, Owners, put, work, wrong
+from tests.harness.receiver import Receiver
+from tests.harness.waiting import wait_until
 from tests.kafka import at, reader
 from tests.paths import PROJECT
 from tests.postgres import as_role
+from workers.relay import webhooks
+from workers.relay.delivery import Deliveries
 from workers.relay.event import End
 from workers.relay.journal import LOCK, Cursor, Journal
 from workers.relay.publisher import EventPublisher
@@ -80,12 +85,14 @@ def log(kafka: str, database: str, policy: Policy = POLICY) -> Iterator[Log]:
 @contextmanager
 def relay(kafka: str, database: str, journal: type[Journal] = Journal) -> Iterator[Relay]:
     """A relay that leads, by the workers' role."""
-    mine, publisher = journal(as_role(database, WORKERS)), EventPublisher(at(kafka))
+    url = as_role(database, WORKERS)
+    mine, publisher, deliveries = journal(url), EventPublisher(at(kafka)), Deliveries(url)
     try:
         assert mine.lead()
-        yield Relay(mine, publisher)
+        yield Relay(mine, publisher, deliveries)
     finally:
         publisher.close()
+        deliveries.close()
         mine.close()
 
 
@@ -239,6 +246,35 @@ def test_a_backlog_is_read_some_batches_at_a_time(
     )
 
 
+def test_what_operator_ports_note_becomes_events_once(topics: str, database: str):
+    """A login, and an attack as the first gateway saw it; also after a death in between."""
+    port = as_role(database, OPERATOR)
+    what = {"failed_accounts": 9, "succeeded_accounts": 1}
+    with psycopg.connect(port, autocommit=True) as one, psycopg.connect(port) as other:
+        note = "SELECT note_attack(%s, %s)"
+        begun = Jsonb(what | {"sources": ["192.0.2.7"], "accounts": [ANA]})
+        assert one.execute(note, (True, begun)).fetchone() == (True,)
+        assert other.execute(note, (True, begun)).fetchone() == (False,)
+        other.commit()
+        one.execute("SELECT note_operator_login('olga', 'operate', '192.0.2.8')")
+        assert one.execute(note, (False, Jsonb(what))).fetchone() == (True,)
+    with relay(topics, database, DyingJournal) as mine, pytest.raises(DiesError):
+        mine.step()
+    with relay(topics, database) as mine:
+        mine.step()
+        mine.step()
+    found = [event for _, event, _ in records(topics)]
+    assert found[:3] == found[3:]
+    began, login, ended = found[:3]
+    assert [event["type"] for event in found[:3]] == [
+        *("attack.began", "operator.login", "attack.ended")
+    ]
+    assert began["data"]["accounts"] == [ANA]
+    assert login["data"] == {"operator": "olga", "role": "operate", "source": "192.0.2.8"}
+    since = msgspec.convert(ended["data"]["since"], datetime)
+    assert since <= msgspec.convert(login["timestamp"], datetime)
+
+
 def test_a_leader_that_says_nothing_is_followed_and_commits_nothing(
     database: str, monkeypatch: pytest.MonkeyPatch
 ):
@@ -252,7 +288,7 @@ def test_a_leader_that_says_nothing_is_followed_and_commits_nothing(
         assert time.monotonic() < due
         time.sleep(0.05)
     with pytest.raises(psycopg.Error):
-        frozen.commit([Cursor(0, 1, 99)], {ANA: End(1, 1, 0, 1, 1)}, [])
+        frozen.commit([Cursor(0, 1, 99)], {ANA: End(1, 1, 0, 1, 1)}, [], [])
     assert next_.ends_of([ANA]) == {}
     frozen.close()
     next_.close()
@@ -297,7 +333,13 @@ def test_a_block_expires_once_and_not_early_whichever_host_is_alive(
     topics: str, database: str, how: signal.Signals
 ):
     """The leader dies or freezes while the block lasts, and another host tells its end."""
-    with log(topics, database) as decide, relay_process(topics, database) as first:
+    with (
+        log(topics, database) as decide,
+        Receiver() as receiver,
+        relay_process(topics, database) as first,
+    ):
+        with psycopg.connect(database) as connection:
+            webhooks.add(connection, "siem", receiver.url, "cerrojo")
         await_leader(database)
         with relay_process(topics, database):
             decide(block(ANA, 2_000))
@@ -306,7 +348,9 @@ def test_a_block_expires_once_and_not_early_whichever_host_is_alive(
             assert ("account.block_expired", ANA) in await_told(topics, 3)
             first.send_signal(signal.SIGCONT)
             decide(block(BEN))
-            await_told(topics, 4)
+            told_in_order = [event["id"] for _, event, _ in records(topics)]
+            wait_until(lambda: len(set(receiver.ids)) == 4)
+    assert [*dict.fromkeys(receiver.ids)][:3] == [*dict.fromkeys(told_in_order)][:3]
     published = {event["id"]: (event, at_ms) for _, event, at_ms in records(topics)}
     kinds = [event["type"] for event, _ in published.values()]
     assert kinds.count("account.block_expired") == 1

@@ -53,6 +53,8 @@ REFUSED = {
         "UPDATE accounts SET password_hash = 'a hash'",
         "DELETE FROM accounts",
         "SELECT * FROM operator_tokens",
+        "SELECT secret FROM webhooks",
+        "SELECT body FROM webhook_deliveries",
         "SELECT change_disabled('ana', false)",
         "SELECT make_audit_day(0)",
         "SELECT drop_old_audit(1)",
@@ -63,6 +65,7 @@ REFUSED = {
         "SELECT * FROM accounts",
         "SELECT count_password_forms()",
         "SELECT key FROM decoy_key",
+        "SELECT secret FROM webhooks",
         "SELECT * FROM quarantine",
         "SELECT renew_hash('ana', 'a hash', 'another')",
         "INSERT INTO operator_tokens VALUES ('me', 'administer', '', now(), now(), NULL)",
@@ -75,6 +78,7 @@ REFUSED = {
     ),
     WORKERS: (
         "SELECT password_hash FROM accounts",
+        "UPDATE webhooks SET url = 'http://attacker.example'",
         "SELECT * FROM accounts",
         "SELECT count(password_hash) FROM accounts",
         "INSERT INTO accounts (username, password_hash) VALUES ('ana', 'a hash')",
@@ -173,7 +177,7 @@ def test_everybody_else_may_call_no_function_of_the_owner(database: str):
             "SELECT proname, proconfig FROM pg_proc"
             " WHERE prosecdef AND pronamespace = 'public'::regnamespace"
         ).fetchall()
-    assert len(owned) == 10
+    assert len(owned) == 12
     assert all("search_path=public, pg_temp" in config for _, config in owned)
 
 

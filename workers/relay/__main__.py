@@ -9,7 +9,8 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from contextlib import suppress
+import time
+from contextlib import ExitStack
 
 import psycopg
 import structlog
@@ -27,8 +28,8 @@ POLL_SECONDS = 0.25
 RETRY_SECONDS = 1.0
 """After a failure of Kafka or Postgres."""
 
-LAG_SECONDS = 2.0
-"""Between two looks how far the events are behind."""
+LOOK_SECONDS = 1.0
+"""Between two looks at the webhooks, and how far the events are behind."""
 
 GRACE_SECONDS = 2.0
 """To end after the supervisor is dead."""
@@ -66,33 +67,37 @@ def main() -> int:
 def _relay(config: settings.Settings, stop: threading.Event) -> None:
     """Wait for the lead, then publish until `stop` is set."""
     from workers import metrics  # these define metrics, which must know their slot
+    from workers.relay.delivery import Deliveries
     from workers.relay.journal import Journal
     from workers.relay.publisher import EventPublisher
     from workers.relay.relay import Relay, lag_seconds
 
-    journal = Journal(config.require_database())
-    publisher = None
-    try:
-        looks = round(LAG_SECONDS / POLL_SECONDS)
-        number = 0
+    with ExitStack() as closing:
+        journal = Journal(config.require_database())
+        closing.callback(journal.close)
+        closing.callback(metrics.EVENTS_LEADS.set, 0)
+        relay = deliveries = None
+        look_at = 0.0
         while not stop.is_set():
             manager_link().beat()
-            if number % looks == 0:
-                metrics.EVENTS_LAG.set(lag_seconds(journal))
-            number += 1
-            if publisher is None and journal.lead():
+            if relay is None and journal.lead():
                 publisher = EventPublisher(config)
-                relay = Relay(journal, publisher)
+                closing.callback(publisher.close)
+                deliveries = Deliveries(config.require_database())
+                closing.callback(deliveries.close)
+                relay = Relay(journal, publisher, deliveries)
                 metrics.EVENTS_LEADS.set(1)
                 logger.info("This host publishes the events")
-            if publisher is None or not relay.step():
+            if time.monotonic() >= look_at:
+                look_at = time.monotonic() + LOOK_SECONDS
+                metrics.EVENTS_LAG.set(lag_seconds(journal))
+                lag, dead = journal.webhooks_behind()
+                metrics.WEBHOOK_LAG.set(lag)
+                metrics.DEAD_LETTERS.set(dead)
+                if deliveries is not None:
+                    deliveries.look()
+            if relay is None or not relay.step():
                 _wait(stop, POLL_SECONDS)
-    finally:
-        metrics.EVENTS_LEADS.set(0)
-        if publisher is not None:
-            publisher.close()
-        with suppress(psycopg.Error):
-            journal.close()
 
 
 def _wait(stop: threading.Event, seconds: float) -> None:

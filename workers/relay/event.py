@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import MutableMapping
 from datetime import UTC, datetime
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, get_args
+from uuid import UUID
 
 import msgspec
 from msgspec import Meta, Struct
@@ -86,6 +87,37 @@ class PolicyData(Struct, frozen=True):
     reason: Reason = None
 
 
+class OperatorData(Struct, frozen=True):
+    """An operator has logged in at the console."""
+
+    operator: Annotated[str, described("the name of their token")]
+    role: Annotated[str, described("what the token lets them do: read, operate or administer")]
+    source: Annotated[
+        str | None, described("the IP address that the operator port saw; of a proxy, where one is")
+    ]
+
+
+class AttackBeganData(Struct, frozen=True):
+    """More accounts fail than may, at all sources together."""
+
+    failed_accounts: Annotated[int, described("the accounts that fail within 15 minutes")]
+    succeeded_accounts: Annotated[int, described("those that get in")]
+    sources: Annotated[
+        list[str], described("the addresses with the most refusals, most first, up to ten")
+    ]
+    accounts: Annotated[
+        list[str], described("the accounts with the most refusals, most first, up to ten")
+    ]
+
+
+class AttackEndedData(Struct, frozen=True):
+    """For a minute no more accounts fail than may."""
+
+    since: Annotated[Moment, described("when it began")]
+    failed_accounts: Annotated[int, described("the accounts that fail within 15 minutes")]
+    succeeded_accounts: Annotated[int, described("those that get in")]
+
+
 class Event(Struct, frozen=True, kw_only=True, tag_field="type"):
     """What all events have."""
 
@@ -119,9 +151,29 @@ class PolicyChanged(Event, frozen=True, tag="policy.changed"):
     data: PolicyData
 
 
-AnyEvent = Blocked | Unblocked | Expired | PolicyChanged
+class OperatorLogin(Event, frozen=True, tag="operator.login"):
+    """An operator has logged in at the console."""
+
+    data: OperatorData
+
+
+class AttackBegan(Event, frozen=True, tag="attack.began"):
+    """An attack over all sources has begun."""
+
+    data: AttackBeganData
+
+
+class AttackEnded(Event, frozen=True, tag="attack.ended"):
+    """It is over."""
+
+    data: AttackEndedData
+
+
+OfAccount = Blocked | Unblocked | Expired
+Noted = OperatorLogin | AttackBegan | AttackEnded
+AnyEvent = OfAccount | PolicyChanged | Noted
 KINDS: dict[str, type[Event]] = {
-    str(kind.__struct_config__.tag): kind for kind in (Blocked, Unblocked, Expired, PolicyChanged)
+    str(kind.__struct_config__.tag): kind for kind in get_args(AnyEvent)
 }
 """The kinds of events, by what stands in their `type`."""
 
@@ -145,6 +197,15 @@ class Decided(NamedTuple):
     user_agent: str | None
     operator: str | None
     reason: str | None
+
+
+class Note(NamedTuple):
+    """What no decision says, as the operator ports have noted it."""
+
+    id: UUID
+    at_ms: int
+    kind: str
+    data: dict[str, Any]
 
 
 class End(NamedTuple):
@@ -179,6 +240,18 @@ def events_of(row: Decided, ends: MutableMapping[str, End]) -> list[AnyEvent]:
     return [_blocked(row)]
 
 
+def event_of(note: Note) -> Noted:
+    """The event of what was noted."""
+    said = {
+        "type": note.kind,
+        "id": f"{note.kind.replace('.', '-')}-{note.id}",
+        "timestamp": _moment(note.at_ms),
+        "data": note.data,
+    }
+    found: Noted = msgspec.convert(said, Noted)
+    return found
+
+
 def expired(user: str, end: End) -> Expired:
     """The event of a block's end."""
     return Expired(
@@ -200,7 +273,7 @@ def type_of(event: AnyEvent) -> str:
 
 def key_of(event: AnyEvent) -> str | None:
     """The account that it concerns; None where it concerns none."""
-    return None if isinstance(event, PolicyChanged) else event.data.user
+    return event.data.user if isinstance(event, OfAccount) else None
 
 
 def _blocked(row: Decided) -> Blocked:

@@ -14,7 +14,8 @@ import psycopg
 from psycopg.rows import class_row
 
 from sql.connection import Limits, connection_options
-from workers.relay.event import Decided, End
+from workers.relay.event import AnyEvent, Decided, End, Note
+from workers.relay.webhooks import enqueue
 
 LOCK = 0x72656C6179
 """The key of the advisory lock: any number, the same on every host."""
@@ -29,6 +30,10 @@ BATCHES = 200
 
 EXPIRIES = 1_000
 """Ends of blocks that are handled at once."""
+
+
+NOTES = 1_000
+"""Notes that are read at once."""
 
 
 class Cursor(NamedTuple):
@@ -155,10 +160,38 @@ class Journal:
         )
         return [(user, End(*end), known) for user, *end, known in rows]
 
+    def notes(self) -> list[Note]:
+        """The next of what was noted and is not published yet."""
+        with self._connection.cursor(row_factory=class_row(Note)) as cursor:
+            return cursor.execute(
+                "SELECT id, (extract(epoch FROM at) * 1000)::bigint AS at_ms, kind, data"
+                "  FROM event_notes ORDER BY at, id LIMIT %s",
+                (NOTES,),
+            ).fetchall()
+
+    def webhooks_behind(self) -> tuple[float, int]:
+        """The age of the oldest event that waits for a receiver, in seconds, and dead letters."""
+        age, dead = self._one(
+            "SELECT (SELECT extract(epoch FROM now() - min(noted_at))::float8"
+            "          FROM webhooks w, LATERAL (SELECT noted_at FROM webhook_deliveries d"
+            "                                     WHERE d.webhook = w.name AND dead_at IS NULL"
+            "                                     ORDER BY number LIMIT 1) AS first),"
+            "       (SELECT count(*) FROM webhook_deliveries WHERE dead_at IS NOT NULL)"
+        )
+        return age or 0.0, dead
+
     def commit(
-        self, cursors: Sequence[Cursor], ends: Mapping[str, End], gone: Iterable[str]
+        self,
+        cursors: Sequence[Cursor],
+        ends: Mapping[str, End],
+        gone: Iterable[str],
+        events: Sequence[AnyEvent],
+        notes: Sequence[Note] = (),
     ) -> None:
-        """Take as published what is before the cursors; add and remove ends."""
+        """Take as published what is before the cursors, and the notes; add and remove ends.
+
+        The events wait for the webhooks from then on.
+        """
         with self._connection.transaction(), self._connection.cursor() as cursor:
             if cursors:
                 cursor.executemany(
@@ -177,6 +210,11 @@ class Journal:
                     "    generation = excluded.generation, log_offset = excluded.log_offset",
                     [(user, *end) for user, end in ends.items()],
                 )
+            if notes:
+                ids = [note.id for note in notes]
+                cursor.execute("DELETE FROM event_notes WHERE id = ANY(%s)", (ids,))
+            if events:
+                enqueue(self._connection, events)
 
     def _one(self, query: str, *values: object) -> Any:
         return self._connection.execute(query, values).fetchone()

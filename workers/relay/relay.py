@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 from workers import metrics
 from workers.relay import event
-from workers.relay.journal import EXPIRIES, Journal
+from workers.relay.delivery import Deliveries
+from workers.relay.journal import EXPIRIES, NOTES, Journal
 from workers.relay.publisher import EventPublisher
 
 SETTLE_MS = 250
@@ -21,9 +22,10 @@ owner takes some milliseconds for it."""
 class Relay:
     """Publishes for as long as its journal leads."""
 
-    def __init__(self, journal: Journal, publisher: EventPublisher) -> None:
+    def __init__(self, journal: Journal, publisher: EventPublisher, deliveries: Deliveries) -> None:
         self._journal = journal
         self._publisher = publisher
+        self._deliveries = deliveries
 
     def step(self) -> bool:
         """Publish what there is; whether there may be more already.
@@ -32,7 +34,10 @@ class Relay:
         """
         now_ms = self._journal.now_ms()  # first: what is decided until then is read after it
         # Of what is decided and not read yet, something may have lifted a block before its end.
-        return self._publish_decided() or self._publish_expired(now_ms - SETTLE_MS)
+        if self._publish_decided():
+            return True
+        more = self._publish_expired(now_ms - SETTLE_MS)
+        return self._publish_notes() or more
 
     def _publish_decided(self) -> bool:
         behind = self._journal.behind()
@@ -45,8 +50,9 @@ class Relay:
         self._publish(events)
         if read:
             new = {user: end for user, end in ends.items() if before.get(user) != end}
-            self._journal.commit([to for _, to, _ in read], new, before.keys() - ends.keys())
-        self._count(events)
+            gone = before.keys() - ends.keys()
+            self._journal.commit([to for _, to, _ in read], new, gone, events)
+        self._tell(events)
         return any(to != each.now for each, to, _ in read)
 
     def _publish_expired(self, until_ms: int) -> bool:
@@ -54,15 +60,26 @@ class Relay:
         events = [event.expired(user, end) for user, end, known in due if known]
         self._publish(events)
         if due:
-            self._journal.commit([], {}, [user for user, _, _ in due])
-        self._count(events)
+            self._journal.commit([], {}, [user for user, _, _ in due], events)
+        self._tell(events)
         return len(due) == EXPIRIES
+
+    def _publish_notes(self) -> bool:
+        notes = self._journal.notes()
+        events = [event.event_of(note) for note in notes]
+        self._publish(events)
+        if notes:
+            self._journal.commit([], {}, [], events, notes)
+        self._tell(events)
+        return len(notes) == NOTES
 
     def _publish(self, events: Sequence[event.AnyEvent]) -> None:
         if events:
             self._publisher.publish(events, self._journal.live)
 
-    def _count(self, events: Sequence[event.AnyEvent]) -> None:
+    def _tell(self, events: Sequence[event.AnyEvent]) -> None:
+        if events:
+            self._deliveries.wake()
         for each in events:
             metrics.EVENTS.labels(event.type_of(each)).inc()
 

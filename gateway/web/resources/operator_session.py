@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import msgspec
+from psycopg import AsyncConnection
 from quart import Blueprint, Response
 
 from gateway.errors import NoOperatorsError, UnauthorizedError
+from gateway.operators import Operator
+from gateway.postgres.event_notes import note_operator_login
 from gateway.web import responses
 from gateway.web.app import current_request, services
 from gateway.web.json_body import decode_body, read_body
@@ -32,7 +35,7 @@ async def who() -> Response:
     if not token:
         return responses.answer(200, _NOBODY)
     try:
-        return await _operator(token)
+        return _shown(await find_operator(services(), token))
     except (UnauthorizedError, NoOperatorsError):
         return responses.answer(200, _NOBODY, {"Set-Cookie": _cookie("", over=True)})
 
@@ -41,12 +44,18 @@ async def who() -> Response:
 @blueprint.post("/session")
 @hidden
 async def log_in() -> Response:
-    """Take an operator's token into a cookie."""
+    """Take an operator's token into a cookie, and note it for others to hear of."""
     body = await read_body(current_request())
     token = decode_body(_decoder, body, lambda _: 'The body must be {"token": "..."}').token
-    answer = await _operator(token.strip().encode("utf-8", "replace"))
-    answer.headers["Set-Cookie"] = _cookie(token.strip())
-    return answer
+    here = services()
+    found = await find_operator(here, token.strip().encode("utf-8", "replace"))
+    client = current_request().scope.get("client")
+
+    async def note(connection: AsyncConnection) -> None:
+        await note_operator_login(connection, found, client[0] if client else None)
+
+    await here.database.run(note, here.settings.deadline_seconds)
+    return _shown(found, {"Set-Cookie": _cookie(token.strip())})
 
 
 @needs(EVERYBODY)
@@ -57,10 +66,9 @@ async def log_out() -> Response:
     return responses.answer(200, _NOBODY, {"Set-Cookie": _cookie("", over=True)})
 
 
-async def _operator(token: bytes) -> Response:
-    found = await find_operator(services(), token)
-    said = {"operator": found.name, "role": found.role}
-    return responses.answer(200, responses.encode(said))
+def _shown(operator: Operator, headers: dict[str, str] | None = None) -> Response:
+    said = {"operator": operator.name, "role": operator.role}
+    return responses.answer(200, responses.encode(said), headers)
 
 
 def _cookie(token: str, over: bool = False) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from uuid import UUID
 
 import jsonschema
 import msgspec
@@ -15,13 +16,29 @@ from local.event_documents import FILES, written
 from tests.unit.workers.relay.test_event import END, row
 from workers import metrics
 from workers.relay.documents import asyncapi, json_schema
-from workers.relay.event import KINDS, AnyEvent, encode, events_of
+from workers.relay.event import KINDS, AnyEvent, Note, encode, event_of, events_of
+
+NOTES = [
+    Note(UUID(int=1), 7, "operator.login", {"operator": "olga", "role": "read", "source": None}),
+    Note(
+        *(UUID(int=2), 8, "attack.began"),
+        {
+            **{"failed_accounts": 600, "succeeded_accounts": 5},
+            **{"sources": ["192.0.2.7"], "accounts": ["ana"]},
+        },
+    ),
+    Note(
+        *(UUID(int=3), 9, "attack.ended"),
+        {"failed_accounts": 9, "succeeded_accounts": 9, "since": "2026-11-29T15:04:05.678+00:00"},
+    ),
+]
 
 EXAMPLES = [
     *events_of(row(source="192.0.2.7", user_agent="curl"), {"ana": END}),
     *events_of(row(kind="block", until_ms=FOREVER, operator="olga", reason="stolen"), {}),
     *events_of(row(kind="password", change=-1), {}),
     *events_of(row(kind="policy", operator="olga"), {}),
+    *map(event_of, NOTES),
 ]
 
 

@@ -13,6 +13,7 @@ import pytest
 from gateway.operators import Operator, Role, digest_of
 from gateway.web import operator_access
 from gateway.web.operator_app import operator_app
+from gateway.web.resources import operator_session
 from settings import Settings
 
 TOKEN = "a-token-of-ana"
@@ -29,8 +30,12 @@ class Database:
 
 
 @pytest.fixture(autouse=True)
-def ana(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Is the only operator."""
+def ana(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Is the only operator; who was noted as having logged in."""
+    noted: list[str] = []
+
+    async def note(_connection: object, operator: Operator, _source: str | None) -> None:
+        noted.append(operator.name)
 
     async def select(_connection: object, digest: bytes) -> Operator | None:
         return Operator("ana", Role.OPERATE) if digest == digest_of(TOKEN.encode()) else None
@@ -40,6 +45,8 @@ def ana(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(operator_access, "select_operator", select)
     monkeypatch.setattr(operator_access, "has_operators", there_are_some)
+    monkeypatch.setattr(operator_session, "note_operator_login", note)
+    return noted
 
 
 def ask(
@@ -61,6 +68,16 @@ def ask(
         )
 
     return asyncio.run(exchange())
+
+
+def test_a_login_is_noted_for_others_to_hear_of(ana: list[str]) -> None:
+    """Each one, and nothing that is none."""
+    ask("GET", "/operator", Cookie=f"cerrojo-operator={TOKEN}")
+    ask("POST", "/session", {"token": "another"})
+    ask("DELETE", "/session")
+    assert ana == []
+    ask("POST", "/session", {"token": TOKEN})
+    assert ana == ["ana"]
 
 
 def test_a_token_is_taken_into_a_cookie_of_this_host() -> None:

@@ -1,0 +1,266 @@
+"""Webhooks by the relay, to receivers that fail, are slow, and come back."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import psycopg
+import pytest
+
+from sql.roles import WORKERS
+from tests.harness.command import cerrojo
+from tests.harness.receiver import Receiver
+from tests.harness.waiting import wait_until
+from tests.postgres import as_role
+from tests.unit.workers.relay.test_documents import EXAMPLES
+from workers.relay import delivery, event, ocsf, posting, webhooks
+from workers.relay.delivery import Deliveries
+from workers.relay.event import AnyEvent
+from workers.relay.posting import signature
+
+IDS = [each.id for each in EXAMPLES]
+OF_SIEM = len([each for each in EXAMPLES if ocsf.encode(each)])
+"""Those that a webhook of OCSF gets."""
+
+
+@pytest.fixture
+def connection(database: str) -> Iterator[psycopg.Connection[Any]]:
+    """The owner's, as the command comes."""
+    with psycopg.connect(database, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was in vain is posted again at once, and so are looks."""
+    monkeypatch.setattr(delivery, "LONGEST_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(delivery, "LOOK_SECONDS", 0.05)
+
+
+@pytest.fixture
+def deliveries(database: str) -> Iterator[Deliveries]:
+    """By the workers' role, as the relay has them."""
+    found = Deliveries(as_role(database, WORKERS))
+    yield found
+    found.close()
+
+
+def happen(connection: psycopg.Connection[Any], *events: AnyEvent) -> None:
+    """Let the relay commit these."""
+    with connection.transaction():
+        webhooks.enqueue(connection, events or EXAMPLES)
+
+
+def waiting(connection: psycopg.Connection[Any]) -> tuple[int, int]:
+    """The events that wait, and the dead letters."""
+    [one] = webhooks.listed(connection)
+    return one.waiting, one.dead
+
+
+def test_a_receiver_gets_everything_signed_and_in_order(
+    connection: psycopg.Connection[Any], deliveries: Deliveries
+):
+    """From the moment on at which the webhook is added; and nothing is left."""
+    with Receiver() as receiver:
+        happen(connection)
+        secret = webhooks.add(connection, "siem", receiver.url, "cerrojo")
+        assert secret is not None
+        assert webhooks.add(connection, "siem", receiver.url, "cerrojo") is None
+        deliveries.look()
+        happen(connection)
+        deliveries.wake()
+        wait_until(lambda: waiting(connection) == (0, 0))
+        assert receiver.ids == IDS
+        for headers, body in receiver.got:
+            seconds = int(headers["webhook-timestamp"])
+            assert headers["webhook-signature"] == signature(
+                secret, headers["webhook-id"], seconds, body
+            )
+        assert [body for _, body in receiver.got] == [event.encode(each) for each in EXAMPLES]
+
+
+@pytest.mark.parametrize("answer", [500, 503, 429])
+def test_one_that_fails_gets_it_later_and_in_order(
+    connection: psycopg.Connection[Any], deliveries: Deliveries, answer: int
+):
+    """Nothing overtakes what it did not take, and what waits is seen."""
+    with Receiver() as receiver:
+        receiver.answer = answer
+        webhooks.add(connection, "siem", receiver.url, "cerrojo")
+        deliveries.look()
+        happen(connection)
+        deliveries.wake()
+        wait_until(lambda: receiver.asked > delivery.REFUSALS + 2)
+        [one] = webhooks.listed(connection)
+        assert (one.waiting, one.dead, one.failure) == (
+            len(EXAMPLES),
+            0,
+            f"it answered {answer}",
+        )
+        receiver.answer = 204
+        wait_until(lambda: waiting(connection) == (0, 0))
+        assert receiver.ids == IDS
+
+
+def test_nothing_is_lost_while_the_receiver_is_away(
+    connection: psycopg.Connection[Any], deliveries: Deliveries, database: str
+):
+    """Nobody listens there; meanwhile the relay's process dies, too, and another one goes on."""
+    receiver = Receiver()
+    receiver.close()
+    webhooks.add(connection, "siem", receiver.url, "cerrojo")
+    deliveries.look()
+    happen(connection)
+    wait_until(lambda: "cannot be reached" in (webhooks.listed(connection)[0].failure or ""))
+    deliveries.close()
+    with ExitStack() as stack:
+        next_ = Deliveries(as_role(database, WORKERS))
+        stack.callback(next_.close)
+        back = stack.enter_context(Receiver(receiver.port))
+        next_.look()
+        wait_until(lambda: waiting(connection) == (0, 0))
+        assert back.ids == IDS
+
+
+def test_a_slow_one_is_not_waited_for_by_others(
+    connection: psycopg.Connection[Any], deliveries: Deliveries, monkeypatch: pytest.MonkeyPatch
+):
+    """It is given up after a time, and posted to again; each receiver has a thread of its own."""
+    monkeypatch.setattr(posting, "TIMEOUT_SECONDS", 0.2)
+    with Receiver() as slow, Receiver() as quick:
+        slow.silent.set()
+        webhooks.add(connection, "slow", slow.url, "cerrojo")
+        webhooks.add(connection, "quick", quick.url, "cerrojo")
+        deliveries.look()
+        happen(connection)
+        wait_until(lambda: quick.ids == IDS and slow.asked > 1)
+        assert slow.ids == []
+        slow.silent.clear()
+        wait_until(lambda: slow.ids == IDS)
+
+
+def test_what_is_refused_becomes_a_dead_letter_that_can_be_sent_again(
+    connection: psycopg.Connection[Any], deliveries: Deliveries
+):
+    """The next events go on; afterwards the dead ones come before what still waits."""
+    with Receiver() as receiver:
+        receiver.answer = 400
+        webhooks.add(connection, "siem", receiver.url, "cerrojo")
+        deliveries.look()
+        happen(connection, *EXAMPLES[:2])
+        wait_until(lambda: waiting(connection) == (0, 2))
+        receiver.answer = 200
+        happen(connection, EXAMPLES[2])
+        wait_until(lambda: receiver.ids == [IDS[2]])
+        dead = webhooks.dead_letters(connection, 10)
+        assert [letter.event_id for letter in dead] == IDS[:2]
+        assert {(letter.tries, letter.failure) for letter in dead} == {
+            (delivery.REFUSALS, "it answered 400")
+        }
+        assert webhooks.resend(connection, "siem", [dead[1].number]) == 1
+        wait_until(lambda: receiver.ids == [IDS[2], IDS[1]])
+        assert webhooks.resend(connection, "siem", None) == 1
+        wait_until(lambda: receiver.ids == [IDS[2], IDS[1], IDS[0]])
+        wait_until(lambda: waiting(connection) == (0, 0))
+
+
+def test_one_that_fails_for_too_long_is_given_up(
+    connection: psycopg.Connection[Any], deliveries: Deliveries, monkeypatch: pytest.MonkeyPatch
+):
+    """Else nothing after it would ever be posted."""
+    monkeypatch.setattr(delivery, "GIVE_UP_SECONDS", 0.2)
+    with Receiver() as receiver:
+        receiver.answer = 500
+        webhooks.add(connection, "siem", receiver.url, "cerrojo")
+        deliveries.look()
+        happen(connection, EXAMPLES[0])
+        wait_until(lambda: waiting(connection) == (0, 1))
+
+
+def test_a_redirect_is_not_followed(connection: psycopg.Connection[Any], deliveries: Deliveries):
+    """It would lead to an address that nobody allowed."""
+    with Receiver() as receiver, Receiver() as elsewhere:
+        receiver.answer, receiver.location = 307, elsewhere.url
+        webhooks.add(connection, "siem", receiver.url, "cerrojo")
+        deliveries.look()
+        happen(connection, EXAMPLES[0])
+        wait_until(lambda: waiting(connection) == (0, 1))
+        receiver.answer = 302
+        webhooks.resend(connection, "siem", None)
+        wait_until(lambda: waiting(connection) == (0, 1))
+        assert elsewhere.asked == 0
+
+
+def test_a_webhook_of_ocsf_gets_what_is_of_authentication(
+    connection: psycopg.Connection[Any], deliveries: Deliveries
+):
+    """In the form of its class; a change of the policy is none."""
+    with Receiver() as receiver:
+        webhooks.add(connection, "siem", receiver.url, "ocsf")
+        deliveries.look()
+        happen(connection)
+        wait_until(lambda: waiting(connection) == (0, 0))
+        assert {body["class_uid"] for body in receiver.bodies} == {3002}
+        assert receiver.ids == [id_ for id_ in IDS if not id_.startswith(("policy", "attack"))]
+
+
+def test_a_webhook_that_is_removed_gets_nothing_more(
+    connection: psycopg.Connection[Any], deliveries: Deliveries
+):
+    """Its events are dropped with it; and one that has its name then is another one."""
+    with Receiver() as receiver, Receiver() as other:
+        receiver.answer = 500
+        webhooks.add(connection, "siem", receiver.url, "cerrojo")
+        deliveries.look()
+        happen(connection, EXAMPLES[0])
+        wait_until(lambda: receiver.asked > 0)
+        assert webhooks.remove(connection, "siem")
+        assert not webhooks.remove(connection, "siem")
+        assert connection.execute("SELECT count(*) FROM webhook_deliveries").fetchone() == (0,)
+        receiver.answer = 200
+        webhooks.add(connection, "siem", other.url, "cerrojo")
+        deliveries.look()
+        happen(connection, *EXAMPLES[1:])
+        wait_until(lambda: waiting(connection) == (0, 0))
+        assert other.ids == IDS[1:]
+        assert not {*receiver.ids} & {*IDS[1:]}
+
+
+def test_the_command_adds_lists_resends_and_removes(
+    database: str, connection: psycopg.Connection[Any]
+):
+    """The secret is shown once; what is wrong is a sentence and an exit code."""
+
+    def run(*words: str) -> tuple[int, str, str]:
+        done = cerrojo({"DATABASE_URL": database}, "webhooks", *words)
+        return done.returncode, done.stdout, done.stderr
+
+    code, secret, said = run("add", "siem", "https://siem.example/hook", "--format", "ocsf")
+    assert code == 0
+    assert "shown only now" in said
+    [(kept,)] = connection.execute("SELECT secret FROM webhooks").fetchall()
+    assert base64.b64decode(secret.strip().removeprefix("whsec_")) == kept
+    assert run("add", "siem", "https://siem.example/hook")[0] == 1
+    assert run("add", "other", "http://siem.example/hook")[0] == 2
+    assert run("add", "other", "https://siem.example/", "--format", "xml")[0] == 2
+    happen(connection)
+    connection.execute("UPDATE webhook_deliveries SET dead_at = now(), failure = 'it answered 400'")
+    code, listed, _ = run()
+    [one] = json.loads(listed)["webhooks"]
+    assert (one["name"], one["format"], one["waiting"], one["dead"]) == (
+        *("siem", "ocsf", 0),
+        OF_SIEM,
+    )
+    assert "secret" not in one
+    _, dead, _ = run("dead")
+    assert len(json.loads(dead)["dead"]) == OF_SIEM
+    number = json.loads(dead)["dead"][0]["number"]
+    assert json.loads(run("resend", "siem", str(number))[1]) == {"name": "siem", "resent": 1}
+    assert json.loads(run("resend", "siem")[1])["resent"] == OF_SIEM - 1
+    assert run("resend", "nobody")[0] == 1
+    assert run("remove", "siem")[0] == 0
+    assert run("remove", "siem")[0] == 1

@@ -1,0 +1,208 @@
+"""The webhooks, which commands write, and what they are to get, in Postgres."""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+import secrets
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Literal, NamedTuple, get_args
+from urllib.parse import urlsplit
+
+from psycopg import Connection
+from psycopg.rows import class_row
+
+from workers.relay import event, ocsf
+
+Format = Literal["cerrojo", "ocsf"]
+FORMATS = get_args(Format)
+
+SECRET_BYTES = 32
+LONGEST_NAME = 64
+LONGEST_URL = 2_000
+
+
+class Webhook(NamedTuple):
+    """A receiver."""
+
+    name: str
+    url: str
+    format: str
+    secret: bytes
+
+
+class Delivery(NamedTuple):
+    """An event that a receiver is to get."""
+
+    number: int
+    event_id: str
+    body: bytes
+    tries: int
+    wait_seconds: float
+    """Until it is to be posted; negative: it is due."""
+
+
+class Listed(NamedTuple):
+    """A webhook, and how it is with it."""
+
+    name: str
+    url: str
+    format: str
+    waiting: int
+    dead: int
+    oldest_at: datetime | None
+    """When the first event came that it does not have; None: it has all but the dead letters."""
+    failure: str | None
+    """Why that was posted in vain the last time."""
+
+
+class DeadLetter(NamedTuple):
+    """An event that was given up."""
+
+    number: int
+    webhook: str
+    event_id: str
+    dead_at: datetime
+    tries: int
+    failure: str
+
+
+def check_url(url: str, insecure: bool = False) -> str:
+    """The same URL. Raises ValueError, with a sentence, for one that nothing may be posted to."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or len(url) > LONGEST_URL:
+        raise ValueError(f"{url!r} is no URL of a receiver; give one as https://siem.example/hook")
+    if parts.username is not None or parts.fragment:
+        raise ValueError(
+            "A URL with a name, a password or a # is not taken: it is shown to everybody who lists "
+            "webhooks. The receiver knows Cerrojo by the signature"
+        )
+    if parts.scheme == "http" and not insecure and not _is_loopback(parts.hostname):
+        raise ValueError(
+            f"{url!r} is not https: everybody on the way could read names and addresses. Give "
+            "https, or --insecure where the way is safe otherwise"
+        )
+    return url
+
+
+def shown_secret(secret: bytes) -> str:
+    """The secret as Standard Webhooks has receivers keep it."""
+    return "whsec_" + base64.b64encode(secret).decode()
+
+
+def add(connection: Connection[Any], name: str, url: str, format_: Format) -> bytes | None:
+    """Post events to this URL from now on; the secret. None where the name is taken."""
+    secret = secrets.token_bytes(SECRET_BYTES)
+    made = connection.execute(
+        "INSERT INTO webhooks (name, url, format, secret) VALUES (%s, %s, %s, %s)"
+        " ON CONFLICT DO NOTHING",
+        (name, url, format_, secret),
+    )
+    return secret if made.rowcount else None
+
+
+def remove(connection: Connection[Any], name: str) -> bool:
+    """Post nothing there any more, and forget what waits; whether there is one of this name."""
+    return connection.execute("DELETE FROM webhooks WHERE name = %s", (name,)).rowcount == 1
+
+
+def listed(connection: Connection[Any]) -> list[Listed]:
+    """All of them, by name."""
+    with connection.cursor(row_factory=class_row(Listed)) as cursor:
+        return cursor.execute(
+            "SELECT w.name, w.url, w.format, waiting, dead, first.noted_at AS oldest_at,"
+            "       first.failure"
+            "  FROM webhooks w,"
+            "       LATERAL (SELECT count(*) FILTER (WHERE dead_at IS NULL) AS waiting,"
+            "                       count(*) FILTER (WHERE dead_at IS NOT NULL) AS dead"
+            "                  FROM webhook_deliveries d WHERE d.webhook = w.name) AS counted"
+            "       LEFT JOIN LATERAL (SELECT noted_at, failure FROM webhook_deliveries d"
+            "                           WHERE d.webhook = w.name AND dead_at IS NULL"
+            "                           ORDER BY number LIMIT 1) AS first ON true"
+            " ORDER BY w.name"
+        ).fetchall()
+
+
+def dead_letters(connection: Connection[Any], limit: int) -> list[DeadLetter]:
+    """The first of them, in their order."""
+    with connection.cursor(row_factory=class_row(DeadLetter)) as cursor:
+        return cursor.execute(
+            "SELECT number, webhook, event_id, dead_at, tries, failure FROM webhook_deliveries"
+            " WHERE dead_at IS NOT NULL ORDER BY number LIMIT %s",
+            (limit,),
+        ).fetchall()
+
+
+def resend(connection: Connection[Any], name: str, numbers: Sequence[int] | None) -> int:
+    """Let dead letters of this webhook be posted again, before what came later; how many."""
+    return connection.execute(
+        "UPDATE webhook_deliveries"
+        "   SET dead_at = NULL, tries = 0, failing_since = NULL, next_at = now()"
+        " WHERE webhook = %s AND dead_at IS NOT NULL"
+        "   AND number = ANY(coalesce(%s, ARRAY[number]))",
+        (name, numbers),
+    ).rowcount
+
+
+def all_webhooks(connection: Connection[Any]) -> list[Webhook]:
+    """Those that there are, with their secrets."""
+    with connection.cursor(row_factory=class_row(Webhook)) as cursor:
+        return cursor.execute("SELECT name, url, format, secret FROM webhooks").fetchall()
+
+
+def enqueue(connection: Connection[Any], events: Sequence[event.AnyEvent]) -> None:
+    """Note these for every webhook. To be called in the transaction that moves the cursors."""
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            "INSERT INTO webhook_deliveries (webhook, event_id, body)"
+            " SELECT name, %s, body"
+            "   FROM webhooks"
+            "   JOIN (VALUES ('cerrojo', %s::bytea), ('ocsf', %s)) AS b (format, body)"
+            "        USING (format)"
+            "  WHERE body IS NOT NULL ORDER BY name",
+            [(each.id, event.encode(each), ocsf.encode(each)) for each in events],
+        )
+
+
+def next_delivery(connection: Connection[Any], name: str) -> Delivery | None:
+    """What this webhook is to get next; None where it has everything."""
+    with connection.cursor(row_factory=class_row(Delivery)) as cursor:
+        return cursor.execute(
+            "SELECT number, event_id, body, tries,"
+            "       extract(epoch FROM next_at - clock_timestamp())::float8 AS wait_seconds"
+            "  FROM webhook_deliveries WHERE webhook = %s AND dead_at IS NULL"
+            " ORDER BY number LIMIT 1",
+            (name,),
+        ).fetchone()
+
+
+def delivered(connection: Connection[Any], number: int) -> None:
+    """The receiver has it."""
+    connection.execute("DELETE FROM webhook_deliveries WHERE number = %s", (number,))
+
+
+def failed(
+    connection: Connection[Any], number: int, why: str, wait_seconds: float, most_seconds: float
+) -> bool:
+    """It was posted in vain: post it again later, or give it up; whether that.
+
+    It is given up where it has failed for `most_seconds`.
+    """
+    row = connection.execute(
+        "UPDATE webhook_deliveries"
+        "   SET tries = tries + 1, failure = %s, failing_since = coalesce(failing_since, now()),"
+        "       next_at = now() + make_interval(secs => %s),"
+        "       dead_at = CASE WHEN now() - coalesce(failing_since, now())"
+        "                           >= make_interval(secs => %s) THEN now() END"
+        " WHERE number = %s RETURNING dead_at IS NOT NULL",
+        (why, wait_seconds, most_seconds, number),
+    ).fetchone()
+    return bool(row and row[0])
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
