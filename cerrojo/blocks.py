@@ -55,14 +55,17 @@ def blocked(
     show(
         {"blocked": found},
         table(
-            ["user", "since", "until", "failures", "why"],
+            ["user", "since", "until", "level", "failures", "why"],
             (
-                [b["user"], b["since"], b["until"] or "lifted", b["failures"], b["why"]]
+                [b["user"], b["since"], b["until"] or "lifted", *(b[k] for k in _REST)]
                 for b in found
             ),
             "Nobody is blocked.",
         ),
     )
+
+
+_REST = ("level", "failures", "why")
 
 
 def _all_blocked(port: Port) -> list[str]:

@@ -70,11 +70,10 @@ def used_partitions(settings: Settings) -> int:
 
 
 def _clock(database: psycopg.Connection[Any]) -> Findings:
-    before = time.time()
+    began = time.time()
     row = database.execute("SELECT extract(epoch FROM clock_timestamp())::float8").fetchone()
     assert row is not None
-    ahead = row[0] - (before + time.time()) / 2
-    yield by_difference("clock of Postgres", "Postgres", ahead)
+    yield by_difference("clock of Postgres", "Postgres", row[0], began, time.time())
 
 
 def _only_part(database: psycopg.Connection[Any]) -> str:

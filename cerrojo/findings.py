@@ -45,8 +45,12 @@ def failed(check: str, sentence: str) -> Finding:
     return Finding(check, State.FAILED, sentence)
 
 
-def by_difference(check: str, what: str, seconds: float) -> Finding:
-    """What it means that a clock is so much ahead of this machine's, or behind it."""
+def by_difference(check: str, what: str, shown: float, began: float, ended: float) -> Finding:
+    """What it means that a clock showed this at some moment between these two of this machine's.
+
+    In seconds since 1970. How long the answer took says nothing about the clock.
+    """
+    seconds = shown - min(max(shown, began), ended)
     differ = f"{what} and this machine are {abs(seconds):.1f} s apart."
     if abs(seconds) > SEVERE_SECONDS:
         return failed(check, f"{differ} {_CLOCKS}")

@@ -29,6 +29,7 @@ from gateway.keyed_attempts import KeyedAttempts
 from gateway.limits.source_consumer import SourceConsumer
 from gateway.limits.source_limits import SourceLimits
 from gateway.limits.source_view import SourceView
+from gateway.live import Live
 from gateway.passwords import common_passwords
 from gateway.passwords.hash_client import HashClient
 from gateway.passwords.hash_formats import present_form
@@ -127,6 +128,7 @@ class HashingServices(Services):
         super().__init__(settings)
         self.hash_client = HashClient(settings, hash_sockets)
         self.common_passwords = common_passwords.load(settings.common_passwords)
+        self.live = Live(settings, self.blocklist)
         self.accounts = AccountChanges(self.database, self.log, settings.database_connections)
 
     async def loaded(self) -> None:
@@ -141,6 +143,7 @@ class HashingServices(Services):
 
     async def close(self) -> None:
         """Close everything."""
+        await self.live.close()
         await self.hash_client.close()
         await super().close()
 

@@ -14,14 +14,17 @@ import stat
 import struct
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:  # importing it reads the variable below
     from prometheus_client import Counter
-    from prometheus_client.registry import Collector
+    from prometheus_client.metrics_core import Metric
+    from prometheus_client.registry import Collector, CollectorRegistry
+
+T = TypeVar("T")
 
 _slot: list[str] = []  # the slots of this process; the last one counts
 
@@ -112,12 +115,18 @@ def exposition(*own: Collector) -> tuple[bytes, str]:
 
     ``own`` are collectors of this process only, which are not in the files.
     """
-    from prometheus_client import (
-        CONTENT_TYPE_LATEST,
-        REGISTRY,
-        CollectorRegistry,
-        generate_latest,
-    )
+    from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+    return _read(generate_latest, *own), CONTENT_TYPE_LATEST
+
+
+def families() -> list[Metric]:
+    """The same as objects."""
+    return _read(lambda registry: list(registry.collect()))
+
+
+def _read(read: Callable[[CollectorRegistry], T], *own: Collector) -> T:
+    from prometheus_client import REGISTRY, CollectorRegistry
     from prometheus_client.multiprocess import MultiProcessCollector
 
     registry = REGISTRY
@@ -128,6 +137,6 @@ def exposition(*own: Collector) -> tuple[bytes, str]:
             registry.register(collector)
     for _ in range(_TRIES - 1):
         with contextlib.suppress(struct.error):
-            return generate_latest(registry), CONTENT_TYPE_LATEST
+            return read(registry)
         time.sleep(0.001)
-    return generate_latest(registry), CONTENT_TYPE_LATEST
+    return read(registry)

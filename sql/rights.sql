@@ -16,9 +16,9 @@ GRANT SELECT, UPDATE (settled) ON password_forms TO cerrojo_gateway;
 GRANT SELECT (username, registered_at, version, disabled) ON accounts TO cerrojo_operator;
 GRANT EXECUTE ON FUNCTION make_account, change_password, change_version, change_disabled
    TO cerrojo_operator;
-GRANT SELECT (username, blocked_since_ms, blocked_why, in_a_row) ON lock_states
-   TO cerrojo_operator;
-GRANT SELECT ON audit, audit_seals, operator_tokens TO cerrojo_operator;
+GRANT SELECT (username, blocked_since_ms, blocked_why, in_a_row, blocks, blocked_by_hand)
+   ON lock_states TO cerrojo_operator;
+GRANT SELECT ON audit, audit_seals, operator_tokens, shadow_policy TO cerrojo_operator;
 GRANT SELECT (policy) ON partition_progress TO cerrojo_operator;
 GRANT EXECUTE ON FUNCTION note_operator_login, note_attack TO cerrojo_operator;
 

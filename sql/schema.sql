@@ -1006,6 +1006,8 @@ ALTER TABLE ONLY public.webhooks
 
 CREATE INDEX audit_appended ON ONLY public.audit USING brin (appended_ms) WITH (pages_per_range='32');
 
+CREATE INDEX audit_operator ON ONLY public.audit USING btree (appended_ms) WHERE (operator IS NOT NULL);
+
 CREATE INDEX audit_seals_last ON public.audit_seals USING brin (last_ms) WITH (pages_per_range='32');
 
 CREATE INDEX audit_username ON ONLY public.audit USING btree (username, appended_ms);

@@ -94,7 +94,7 @@ async def _page(browser: Browser, size: dict[str, int], dark: bool) -> Page:
 
 async def _choose(page: Page) -> None:
     await page.locator("#names a", has_text=SEEN).click()
-    await page.locator("#attempts tbody tr").first.wait_for()
+    await page.locator("#attempts tr.entry").first.wait_for()
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ __all__ = [
     "BlockEntry",
     "Blocklist",
     "BlocklistSnapshot",
+    "HeardOwner",
     "PartitionFloor",
     "ReadRecord",
 ]
@@ -48,6 +49,16 @@ class ReadRecord(NamedTuple):
     """On the brokers' clock; None where that is not known."""
     message: BlocksMessage | None
     """None where it cannot be decoded."""
+
+
+class HeardOwner(NamedTuple):
+    """What is known of a partition's owner."""
+
+    epoch: int
+    next: Position
+    """Everything before this position is decided and published."""
+    heard: float
+    """When its last heartbeat was read; -inf: none was."""
 
 
 class PartitionFloor(NamedTuple):
@@ -193,6 +204,11 @@ class Blocklist:
     def silent(self, now: float) -> list[int]:
         """The partitions in use without a fresh heartbeat."""
         return [number for number in range(self.partitions) if not self.fresh(number, now)]
+
+    def owners(self) -> list[HeardOwner]:
+        """What was heard of the owners of the partitions in use, by partition."""
+        known = [self._partitions[number] for number in range(self.partitions)]
+        return [HeardOwner(one.epoch, one.floor, one.heard) for one in known]
 
     def prune(self, now_ms: int) -> None:
         """Forget ended blocks; to be called every half second or so."""

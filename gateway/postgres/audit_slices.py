@@ -1,10 +1,10 @@
 """Decisions of all accounts by time, a bounded part of the audit at once.
 
-The audit has an index by account and time. By time alone it has only a coarse one (BRIN), by which
-a short slice of time costs little, however much there is before and after it; anything finer would
-cost the workers something with each decision. So decisions of all accounts come from slices: the
-first one is short, and each is longer than the one before it, until there are enough rows or the
-time is over.
+The audit has an index by account and time, and one of what operators did. By time alone it has only
+a coarse one (BRIN), by which a short slice of time costs little, however much there is before and
+after it; anything finer would cost the workers something with each decision. So decisions of all
+accounts come from slices: the first one is short, and each is longer than the one before it, until
+there are enough rows or the time is over.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ async def newest_first(
     began = time.monotonic()
     rows: list[DecisionRow] = []
     end = start = wanted.to_ms if after is None else min(wanted.to_ms, after[0] + 1)
-    length = SLICE_MS if wanted.user is None else end - wanted.from_ms  # it has an index
+    length = end - wanted.from_ms if wanted.by_index else SLICE_MS
     begin = end
     while begin > wanted.from_ms:
         # The log's clock may be ahead: what lies in the future is little.

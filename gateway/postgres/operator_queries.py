@@ -19,6 +19,8 @@ class BlockRow(NamedTuple):
     blocked_until_ms: int
     blocked_why: str
     consecutive_failures: int
+    level: int
+    by_hand: bool
 
 
 BlockPlace = tuple[int, str]
@@ -49,6 +51,13 @@ class WantedDecisions(NamedTuple):
     from_ms: int
     to_ms: int
     """The first millisecond after them."""
+    operator: str | None = None
+    """Who asked for them; empty: any operator."""
+
+    @property
+    def by_index(self) -> bool:
+        """Whether the audit has a fine index for them, and not only for their time."""
+        return self.user is not None or self.operator is not None
 
 
 class DecisionRow(NamedTuple):
@@ -99,7 +108,8 @@ async def select_block(
     async with connection.cursor(row_factory=class_row(BlockRow)) as cursor:
         await cursor.execute(
             f"""SELECT username, blocked_since_ms, blocked_until_ms, blocked_why,
-                      in_a_row AS consecutive_failures
+                      in_a_row AS consecutive_failures, blocks AS level,
+                      blocked_by_hand AS by_hand
                  FROM lock_states
                 WHERE username = %s AND blocked_until_ms > {_AT}""",
             (user, at_ms),
@@ -123,10 +133,10 @@ async def select_newest_blocks(
     async with connection.cursor() as cursor:
         # The last row that may be looked at comes in any case: the next page begins behind it.
         await cursor.execute(
-            f"""SELECT username, blocked_since_ms, blocked_until_ms, blocked_why, in_a_row,
-                      wanted, n
+            f"""SELECT username, blocked_since_ms, blocked_until_ms, blocked_why, in_a_row, blocks,
+                      blocked_by_hand, wanted, n
                  FROM (SELECT username, blocked_since_ms, blocked_until_ms, blocked_why, in_a_row,
-                              row_number() OVER newest AS n,
+                              blocks, blocked_by_hand, row_number() OVER newest AS n,
                               blocked_until_ms > {_AT} AND strpos(username, %s) > 0
                               AND strpos(lower(blocked_why), %s) > 0 AS wanted
                          FROM lock_states
@@ -140,11 +150,11 @@ async def select_newest_blocks(
             (at_ms, *wanted, after_ms, name, most, most, limit + 1),
         )
         found = await cursor.fetchall()
-    rows = [BlockRow(*row[:5]) for row in found if row[5]]
+    rows = [BlockRow(*row[:-2]) for row in found if row[-2]]
     if len(rows) > limit:
         rows = rows[:limit]
         return rows, (rows[-1].blocked_since_ms, rows[-1].username)
-    if found and found[-1][6] == most:
+    if found and found[-1][-1] == most:
         return rows, (found[-1][1], found[-1][0])
     return rows, None
 
@@ -166,6 +176,9 @@ async def select_decision_rows(
         if value is not None:
             conditions.append(f"{column} = %s")
             values.append(value)
+    if wanted.operator is not None:
+        conditions.append("operator IS NOT NULL AND %s IN ('', operator)")
+        values.append(wanted.operator)
     order, sign = ("ASC", ">") if oldest_first else ("DESC", "<")
     if after is not None:
         conditions.append(

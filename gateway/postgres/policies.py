@@ -26,6 +26,8 @@ class PolicyNow(NamedTuple):
     """The number of those that are used."""
     behind: list[int]
     """The partitions where it is not in force yet."""
+    tried: tuple[Policy, int] | None
+    """The one that is tried beside it, and since when; None: none is."""
 
 
 class PolicyThen(NamedTuple):
@@ -77,7 +79,10 @@ async def select_policy(connection: AsyncConnection) -> PolicyNow | None:
     )
     row = await cursor.fetchone()
     behind = [number for number, policy in found.items() if policy != newest]
-    return PolicyNow(newest, row[0] if row else None, len(found), behind)
+    cursor = await connection.execute("SELECT policy, since_ms FROM shadow_policy")
+    shadow = await cursor.fetchone()
+    tried = (msgspec.convert(shadow[0], Policy), int(shadow[1])) if shadow else None
+    return PolicyNow(newest, row[0] if row else None, len(found), behind, tried)
 
 
 async def select_policies(connection: AsyncConnection, limit: int) -> list[PolicyThen]:

@@ -200,6 +200,8 @@ class GatewayApp(Quart):
         self.load_shedder: Shedder | None = None
         self.direct: dict[tuple[str, str], Direct] = {}
         """Resources by method and path that are answered without Quart."""
+        self.stopping = asyncio.Event()
+        """Set when the process is to end: an answer that goes on ends then."""
         self.in_hand: set[asyncio.Future[None]] = set()
         """Requests that are not answered yet, whether or not their clients wait."""
         self.requests: dict[Peer, DirectRequest | GatewayRequest] = {}

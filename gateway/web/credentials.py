@@ -63,13 +63,28 @@ class BlockOrder(_Body, frozen=True):
     seconds: Annotated[int, msgspec.Meta(ge=1, le=CENTURY_MS // 1000)] | None = None
 
 
+MOST_USERS = 1_000
+"""Accounts in one list."""
+
+
+class BlockList(_Body, frozen=True):
+    """Whose blocks an operator lifts, and why."""
+
+    users: Annotated[list[str], msgspec.Meta(min_length=1, max_length=MOST_USERS)]
+    reason: str | None = None
+
+
 class Reason(_Body, frozen=True):
     """Why an operator changes something."""
 
     reason: str | None = None
 
 
-_KINDS = {"disabled": "true or false", "seconds": f"a number from 1 to {CENTURY_MS // 1000}"}
+_KINDS = {
+    "disabled": "true or false",
+    "seconds": f"a number from 1 to {CENTURY_MS // 1000}",
+    "users": f"a list of 1 to {MOST_USERS} strings",
+}
 """Of fields that are no texts."""
 
 Body = TypeVar("Body", bound=_Body)
@@ -83,6 +98,7 @@ _decoders: dict[type[_Body], msgspec.json.Decoder[Any]] = {
         NewPassword,
         Disabling,
         BlockOrder,
+        BlockList,
         Reason,
     )
 }
@@ -117,6 +133,11 @@ async def read_new_account(request: Arriving) -> NewAccount:
 async def read_block_order(request: Arriving) -> BlockOrder:
     """Why and for how long to block an account, or InvalidInputError."""
     return _decode(BlockOrder, await read_body(request))
+
+
+async def read_block_list(request: Arriving) -> BlockList:
+    """Whose blocks to lift, and why, or InvalidInputError."""
+    return _decode(BlockList, await read_body(request))
 
 
 async def read_reason(request: Arriving) -> str | None:
@@ -172,6 +193,6 @@ def _explain(message: str, fields: tuple[str, ...]) -> str:
     for field in fields:
         if f"missing required field `{field}`" in message:
             return f'The body has no "{field}"'
-        if f"$.{field}`" in message:
+        if f"$.{field}`" in message or f"$.{field}[" in message:
             return f"{field} must be {_KINDS.get(field, 'a string')}"
     return f"The body must be an object with {named}"

@@ -7,7 +7,9 @@ from typing import Any
 from msgspec import Struct
 
 from events.messages import Policy
+from gateway.live import LiveFigures, LivePartition, Within
 from gateway.web.credentials import (
+    BlockList,
     BlockOrder,
     Credentials,
     Disabling,
@@ -31,6 +33,7 @@ from gateway.web.schemas import (
     HeavyAccount,
     HeavySource,
     Lifted,
+    LiftedOne,
     LoggedIn,
     OwnSession,
     Policies,
@@ -41,6 +44,7 @@ from gateway.web.schemas import (
     ServiceVerdict,
     StandingBlock,
     Success,
+    TriedPolicy,
     Undecided,
 )
 from gateway.web.service_attempts import CheckedPassword
@@ -53,6 +57,8 @@ _BLOCK = Block(
     until="2026-11-28T10:00:00.125Z",
     why="5 wrong passwords within 900 s",
     failures=5,
+    level=1,
+    by_hand=False,
 )
 _DECISION = AuditedRequest(
     at="2026-11-28T09:30:00.125Z",
@@ -80,6 +86,7 @@ BODIES: dict[type, Struct] = {
     NewPassword: NewPassword("another pass phrase", "forgot it"),
     Disabling: Disabling(disabled=True, reason="left the company"),
     BlockOrder: BlockOrder("phone was stolen", 7_200),
+    BlockList: BlockList(["ana", "ben"], "the attack is over"),
     Reason: Reason("called, and knew the answer"),
     CheckedPassword: CheckedPassword("ana", "wrong", "192.0.2.7", "Mozilla/5.0"),
 }
@@ -128,6 +135,10 @@ ANSWERS: dict[type[Struct], dict[str, Struct]] = {
         "until it is lifted": BlockedByHand(blocked=True, until=None),
     },
     Lifted: {"lifted": Lifted(unblocked=True)},
+    LiftedOne: {
+        "lifted": LiftedOne("ana", True),
+        "not blocked": LiftedOne("ben", False, "This account is not blocked", "not_found"),
+    },
     AccountState: {"an account": AccountState("ana", "2026-11-01T08:00:00.000Z", disabled=False)},
     Deletion: {"there was one": Deletion(deleted=True)},
     Attempts: {"a page": Attempts([_DECISION], CURSOR), "the last page": Attempts([], None)},
@@ -142,8 +153,26 @@ ANSWERS: dict[type[Struct], dict[str, Struct]] = {
             accounts=[HeavyAccount("admin", 903, 12)],
         )
     },
+    LiveFigures: {
+        "a second": LiveFigures(
+            at="2026-11-28T09:30:01.125Z",
+            logins={"accepted": 12.0, "wrong": 4711.9, "blocked": 302.0},
+            service_attempts={"accepted": 3.0},
+            verdicts=4726.9,
+            login_seconds=Within(0.05, 0.2),
+            verdict_seconds=Within(0.01, 0.02),
+            partitions=[LivePartition(0, 1_795_858_200_125, 17, 2, 0.4)],
+        )
+    },
     PolicyInForce: {
-        "everywhere": PolicyInForce(Policy(version=2), "2026-11-27T16:20:11.308Z", 16, [])
+        "everywhere": PolicyInForce(Policy(version=2), "2026-11-27T16:20:11.308Z", 16, [], None),
+        "another one is tried": PolicyInForce(
+            Policy(version=2),
+            "2026-11-27T16:20:11.308Z",
+            16,
+            [],
+            TriedPolicy(Policy(version=2, threshold=3), "2026-11-28T08:00:00.000Z", ["threshold"]),
+        ),
     },
     Policies: {
         "two": Policies(
@@ -242,6 +271,7 @@ PARAMETERS: dict[str, Any] = {
     "text": "an",
     "source": "192.0.2.7",
     "verdict": "blocked",
+    "operator": "Cleo",
     "from": "2026-11-28T09:00:00Z",
     "to": "2026-11-28T10:00:00Z",
     "day": "2026-11-28",

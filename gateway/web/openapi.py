@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import re
+from collections.abc import Iterable
 from typing import Any, cast
 
 import msgspec
@@ -22,6 +23,7 @@ from quart_schema import (
 )
 from quart_schema.openapi import HttpSecurityScheme, OpenAPIProvider
 
+from gateway.live import LiveFigures
 from gateway.operators import Role
 from gateway.web import responses
 from gateway.web.examples import (
@@ -38,12 +40,12 @@ from gateway.web.examples import (
 from gateway.web.operator_access import EVERYBODY, NEEDS, Need
 from gateway.web.paths import understand_usernames
 from gateway.web.resources import RESOURCES, Port
-from gateway.web.resources.attempts import NDJSON
 from gateway.web.schemas import (
     DESCRIPTIONS,
     Attempts,
     Description,
     Error,
+    LiftedOne,
     Readiness,
     Undecided,
 )
@@ -101,12 +103,25 @@ def openapi(settings: Settings) -> bytes:
         "description": "Prometheus' text format.",
         "content": {"text/plain": {"schema": {"type": "string"}, "example": _METRICS}},
     }
-    line = "".join(f"{responses.encode(one).decode()}\n" for one in _A_PAGE.attempts)
-    described["paths"]["/attempts"]["get"]["responses"][200]["content"][NDJSON] = {
-        "schema": {"type": "string", "description": "A line of JSON for each decision"},
-        "example": line,
+    described["paths"]["/attempts"]["get"]["responses"][200]["content"] |= _lines(
+        "A line of JSON for each decision", _A_PAGE.attempts
+    )
+    described["paths"]["/blocked"]["delete"]["responses"][200]["content"] = _lines(
+        "A line of JSON for each account", ANSWERS[LiftedOne].values()
+    )
+    event = f"data: {responses.encode(ANSWERS[LiveFigures]['a second']).decode()}\n\n"
+    described["paths"]["/live"]["get"]["responses"][200]["content"][responses.EVENTS] = {
+        "schema": {"type": "string", "description": "An event a second"},
+        "example": event,
     }
     return responses.encode(described)
+
+
+def _lines(description: str, examples: Iterable[Struct]) -> dict[str, Any]:
+    """The content of an answer in lines of JSON."""
+    text = "".join(f"{responses.encode(one).decode()}\n" for one in examples)
+    schema = {"type": "string", "description": description}
+    return {responses.NDJSON: {"schema": schema, "example": text}}
 
 
 _METRICS = '# TYPE cerrojo_logins_total counter\ncerrojo_logins_total{result="accepted"} 17.0\n'

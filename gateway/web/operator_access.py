@@ -95,12 +95,21 @@ async def admit(here: Services, scope: HTTPScope, handler: Callable[..., Any]) -
     UnavailableError where Postgres does not say whose a token is.
     """
     g.due = time.monotonic() + here.settings.deadline_seconds
+    operator = await still_admits(here, scope, handler)
+    if operator is not None:
+        g.operator = operator
+
+
+async def still_admits(
+    here: Services, scope: HTTPScope, handler: Callable[..., Any]
+) -> Operator | None:
+    """Who asks, where this has to be somebody: also of an answer that goes on. Raises as admit."""
     need = NEEDS[handler]
     if need == EVERYBODY:
-        return
+        return None
     is_read = need == Role.READ and scope["method"] in _READS
     if is_read and _reads_freely(here.settings, scope):
-        return
+        return None
     token, by_cookie = token_of(scope["headers"])
     operator = await find_operator(here, token)
     if not operator.role.covers(need):
@@ -113,7 +122,7 @@ async def admit(here: Services, scope: HTTPScope, handler: Callable[..., Any]) -
         raise ForeignPageError(
             f"A change by the console's cookie needs the header {CONSOLE.decode()}"
         )
-    g.operator = operator
+    return operator
 
 
 def token_of(headers: Iterable[tuple[bytes, bytes]]) -> tuple[bytes, bool]:

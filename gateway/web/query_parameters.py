@@ -67,6 +67,10 @@ class Asked(Struct):
     verdict: Annotated[
         str | None, Meta(description=f"Only those with this one: {', '.join(VERDICTS)}")
     ] = None
+    operator: Annotated[
+        str | None,
+        Meta(description="Only what this operator asked for; empty: what any of them did"),
+    ] = None
     from_: Annotated[str | None, Meta(description="Only those of then or later, in ISO 8601")] = (
         field(name="from", default=None)
     )

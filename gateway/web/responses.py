@@ -27,6 +27,10 @@ HEADERS = {
 _RAW_HEADERS = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
 
 
+EVENTS = "text/event-stream"
+NDJSON = "application/x-ndjson"
+"""Of an answer that is a line of JSON for each of many things."""
+
 PROBLEM = "application/problem+json"
 """What a client accepts that wants problem details (RFC 9457)."""
 

@@ -98,6 +98,10 @@ class Block(Struct):
     why: str
     failures: int
     """Wrong passwords since the last right one."""
+    level: int
+    """How many blocks there were since the last right password; by it the next one is longer."""
+    by_hand: bool
+    """Whether an operator asked for it, which is no step towards longer ones."""
 
 
 class BlockedByHand(Struct):
@@ -123,6 +127,18 @@ class Lifted(Struct):
     """The block is lifted."""
 
     unblocked: bool
+
+
+class LiftedOne(Struct, omit_defaults=True):
+    """What came of one account of a list."""
+
+    user: str
+    """As it was sent"""
+    unblocked: bool
+    error: str = ""
+    """The sentence that says why not"""
+    code: str = ""
+    """And its code; `not_found`: it is not blocked"""
 
 
 class AccountState(Struct):
@@ -185,6 +201,17 @@ class Attempts(Struct):
     """What `after` of the next page is; null: this is the last one"""
 
 
+class TriedPolicy(Struct):
+    """A policy that is tried beside the one in force, and decides nothing."""
+
+    policy: Policy
+    """Its version is that of the policy which it was made from"""
+    since: str
+    """ISO 8601 in UTC"""
+    changed: list[str]
+    """What is different from the one in force"""
+
+
 class PolicyInForce(Struct):
     """The newest policy, and where it is in force. Its lengths are in milliseconds."""
 
@@ -195,6 +222,8 @@ class PolicyInForce(Struct):
     """The number of those that are used"""
     behind: list[int]
     """The partitions of the log where it is not in force yet"""
+    tried: TriedPolicy | None
+    """What `cerrojo shadow` compares with it; null: nothing is tried"""
 
 
 class FormerPolicy(Struct):

@@ -80,6 +80,7 @@ async def serve(
     watching.cancel()
     if serving.done():
         raise RuntimeError("Granian stopped by itself") from serving.exception()
+    app.stopping.set()
     server.stop()  # type: ignore[no-untyped-call]  # accepts no more, and waits for what it answers
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(patience):

@@ -17,6 +17,12 @@ MOMENT_SECONDS = 0.15
 PATIENCE_SECONDS = 30.0
 """For one answer, in which nothing is decided by time."""
 
+NOT_HEARD = b"Nobody can decide about this account now"
+"""Said before anything is done, by a process that has not heard of a worker for two seconds.
+
+On a busy machine it stood still for so long.
+"""
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -166,16 +172,19 @@ async def ask(
 ) -> Answer:
     """The answer to one request on a connection of its own, or `NONE` after these seconds.
 
-    `seconds` of the answer begin before the connection is made.
+    `seconds` of the answer begin before the connection is made. Where it is `NOT_HEARD`, it is
+    asked for again.
     """
     loop = asyncio.get_running_loop()
     began = loop.time()
+    answer = Answer(503, body=NOT_HEARD)
     try:
         async with asyncio.timeout(seconds):
-            async with await Connection.open(port, source) as connection:
-                await connection.send(request(method, path, body, headers))
-                answer = await connection.answer(seconds)
-                connection.close(reset=True)  # else its port stays taken for a minute
+            while answer.status == 503 and NOT_HEARD in answer.body:
+                async with await Connection.open(port, source) as connection:
+                    await connection.send(request(method, path, body, headers))
+                    answer = await connection.answer(seconds)
+                    connection.close(reset=True)  # else its port stays taken for a minute
     except OSError:  # TimeoutError among them
         return NONE
     return Answer(answer.status, answer.headers, answer.body, loop.time() - began)

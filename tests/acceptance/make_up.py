@@ -16,6 +16,7 @@ import requests
 
 from local import tcp_ports
 from processes.manager_link import FD_VARIABLE
+from tests.harness.waiting import NOT_HEARD
 from tests.paths import PROJECT
 
 PATIENCE_SECONDS = 100.0  # far beyond what anything here takes
@@ -109,11 +110,17 @@ class Up:
 
 
 def curl(line: str) -> requests.Response:
-    """Do what a printed curl line does."""
+    """Do what a printed curl line does; again where the answer is `NOT_HEARD`."""
+    while NOT_HEARD in (answer := _curl(line)).text:
+        pass
+    return answer
+
+
+def _curl(line: str) -> requests.Response:
     words = shlex.split(line, comments=True)
     assert words[:2] == ["curl", "-i"]
     if "-d" not in words:
-        return requests.get(words[-1], timeout=30)
+        return requests.get(words[-1], timeout=60)
     name, value = words[words.index("-H") + 1].split(": ")
     content = words[words.index("-d") + 1]
-    return requests.post(words[-1], data=content, headers={name: value}, timeout=30)
+    return requests.post(words[-1], data=content, headers={name: value}, timeout=60)

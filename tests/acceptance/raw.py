@@ -14,8 +14,9 @@ from urllib.parse import urlsplit
 from multidict import CIMultiDict
 
 from tests.acceptance.system import Answer
+from tests.harness.waiting import NOT_HEARD
 
-PATIENCE_SECONDS = 30.0  # for an answer
+PATIENCE_SECONDS = 90.0  # for an answer
 JSON = "application/json"
 
 
@@ -59,8 +60,10 @@ def connect(url: str) -> socket.socket:
 
 
 def exchange(url: str, data: bytes) -> Answer:
-    """Send this until an answer comes, and read it; again where it says that it stood still."""
-    while (answer := _exchange(url, data)).status == 503 and "stood still" in str(answer.body):
+    """Send this until an answer comes, and read it; again where its process stood still."""
+    while (answer := _exchange(url, data)).status == 503 and any(
+        said in str(answer.body) for said in ("stood still", NOT_HEARD)
+    ):
         pass
     return answer
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import os
 import signal
 import sys
@@ -32,12 +33,13 @@ from gateway.session_keys import new_key
 from local import tcp_ports
 from processes import Event, ProcessManager, ProcessSpec, Ready
 from tests.harness.operators import OPERATOR, OPERATOR_TOKEN, add_operator
-from tests.harness.waiting import PAUSE_SECONDS, until, wait_until
+from tests.harness.waiting import NOT_HEARD, PAUSE_SECONDS, until, wait_until
 from tests.kafka import reader
 from tests.paths import PROJECT
 from tests.postgres import by_role
 
 READY_SECONDS = 60.0
+ANSWER_SECONDS = 90.0  # far beyond any deadline here
 
 CHEAPEST = {
     "CERROJO_ARGON2_MEMORY_KIB": "8",
@@ -209,7 +211,8 @@ class RunningSystem:
         By what each says whose turn it is to have a connection.
         """
         url = f"{self.operator_url}/blocked/{user}"
-        httpx.delete(url, headers=OPERATOR, timeout=READY_SECONDS)
+        while NOT_HEARD in httpx.delete(url, headers=OPERATOR, timeout=READY_SECONDS).text:
+            pass
         url = f"{self.login_url}/attempts/{user}/block"
         headers = {"Authorization": f"Bearer {SERVICE_TOKEN}"}
         due = time.monotonic() + READY_SECONDS
@@ -221,7 +224,7 @@ class RunningSystem:
 
     def metrics(self, url: str = "") -> dict[str, float]:
         """The values of the gateway's /metrics, or of another one's, by the name of the series."""
-        with urllib.request.urlopen(f"{url or self.operator_url}/metrics", timeout=10) as response:  # noqa: S310  # http
+        with urllib.request.urlopen(f"{url or self.operator_url}/metrics", timeout=60) as response:  # noqa: S310  # http
             lines = response.read().decode().splitlines()
         pairs = (line.rpartition(" ") for line in lines if not line.startswith("#"))
         return {name: float(value) for name, _, value in pairs}
@@ -248,6 +251,22 @@ class RunningSystem:
             return int(offsets) == self.log_size()
 
         wait_until(decided)
+
+    def wait_for_all_counted(self) -> None:
+        """Return when the workers' metrics have all that is in the log: they count after they
+        answer, and say then how far they are."""
+        self.wait_for_all_decided()
+
+        def counted() -> bool:
+            shown = self.metrics(self.workers_url)
+            return all(
+                shown.get(f'cerrojo_next_offset{{partition="{partition}"}}') == offset
+                for partition, offset in self.query(
+                    "SELECT partition, next_offset FROM partition_progress"
+                )
+            )
+
+        wait_until(counted)
 
     def wait_for_log(self, size: int, seconds: float) -> None:
         """Return when so many records stand in `attempts`, or the time is over."""
@@ -291,10 +310,6 @@ class Answer(NamedTuple):
         return of_devices[0].partition("=")[2] if of_devices else ""
 
 
-NOT_HEARD = "Nobody can decide about this account now"
-"""Said before anything is written, by a process that has not heard of a worker for two seconds."""
-
-
 class Client:
     """Uses both ports of a system; every request at once has a connection of its own."""
 
@@ -328,9 +343,10 @@ class Client:
         return answer.device
 
     async def register(self, user: str, password: str) -> None:
-        """An account that is there afterwards."""
+        """An account that is there afterwards; asked for again where no verdict came in time."""
         answer = await until(
-            lambda: self.post("/register", {"user": user, "pass": password}), _is_heard
+            lambda: self.post("/register", {"user": user, "pass": password}),
+            lambda answer: answer.status != 503,
         )
         assert answer.status == 201, answer
 
@@ -383,6 +399,16 @@ class Client:
             options["headers"] = {"Authorization": f"Bearer {token}"}
         return await self._request(method, self._system.operator_url + path, **options)
 
+    async def operator_lines(
+        self, method: str, path: str, body: object, token: str = OPERATOR_TOKEN
+    ) -> list[Any]:
+        """The lines of JSON of an answer of the operator port."""
+        headers = {"Authorization": f"Bearer {token}"}
+        url = self._system.operator_url + path
+        async with self._session.request(method, url, json=body, headers=headers) as response:
+            assert (response.status, response.content_type) == (200, "application/x-ndjson")
+            return [json.loads(line) async for line in response.content]
+
     async def change(self, user: str, old: str, new: str) -> Answer:
         """A change of one's own password."""
         return await self.post("/password", {"user": user, "pass": old, "new": new})
@@ -391,18 +417,27 @@ class Client:
         while True:
             async with self._session.request(method, url, **options) as response:
                 answer = Answer(response.status, await response.json(), response.headers)
-            if not self._patient or _is_heard(answer):
+            if not self._patient or is_heard(answer):
                 return answer
             await asyncio.sleep(PAUSE_SECONDS)
 
 
-def _is_heard(answer: Answer) -> bool:
+def is_heard(answer: Answer) -> bool:
+    """Whether its process had heard of a worker that could decide."""
     return not (answer.status == 503 and NOT_HEARD in str(answer.body))
 
 
 def statuses(answers: Iterable[Answer]) -> dict[int, int]:
     """How often each status was answered."""
     return dict(Counter(answer.status for answer in answers))
+
+
+def connections(**options: Any) -> aiohttp.ClientSession:
+    """A session that waits longer than any deadline here, with a connector of these options."""
+    # The gateway closes an idle connection after ten seconds.
+    connector = aiohttp.TCPConnector(**{"limit": 0, "keepalive_timeout": 5.0, **options})
+    timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
+    return aiohttp.ClientSession(connector=connector, timeout=timeout)
 
 
 def run(
@@ -413,10 +448,7 @@ def run(
     """Run a scenario with a client of its own."""
 
     async def connected() -> None:
-        timeout = aiohttp.ClientTimeout(total=30.0)
-        # The gateway closes an idle connection after ten seconds.
-        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=5.0)
-        async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+        async with connections() as session:
             await scenario(Client(system, session, patient))
 
     asyncio.run(connected())

@@ -102,7 +102,7 @@ NOT_ALLOWED = {
         ("DELETE", "/.well-known/jwks.json"): "GET",
     },
     "operator": {
-        ("POST", "/blocked"): "GET",
+        ("POST", "/blocked"): "DELETE",
         ("PUT", "/blocked/anna"): "DELETE",
         ("DELETE", "/attempts"): "GET",
         ("GET", "/accounts"): "POST",

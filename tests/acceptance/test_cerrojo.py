@@ -7,9 +7,8 @@ import os
 import pty
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +122,7 @@ def following(system: RunningSystem, *words: str) -> Iterator[subprocess.Popen[s
     try:
         yield process
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=90)
         assert (process.returncode, errors) == (0, "")
     finally:
         process.kill()
@@ -206,21 +205,24 @@ def test_partitions_attacks_and_the_rest_are_shown(system: RunningSystem):
     assert len(said(system.env, "quarantine")["quarantine"]) == quarantined
 
 
+def on_a_terminal(system: RunningSystem, *words: str) -> str:
+    """All that the command shows on a terminal, which hands it out in pieces."""
+    leader, follower = pty.openpty()
+    env = {**os.environ, **system.env, "COLUMNS": "200", "TERM": "dumb"}
+    with subprocess.Popen([*COMMAND, *words], cwd=PROJECT, env=env, stdout=follower) as process:
+        os.close(follower)
+        shown = b""
+        with suppress(OSError):  # as Linux says that the other end is closed
+            while piece := os.read(leader, 65_536):
+                shown += piece
+    os.close(leader)
+    assert process.returncode == 0
+    return shown.decode()
+
+
 def test_a_terminal_has_tables(system: RunningSystem):
     """Of words, and no JSON."""
-    leader, follower = pty.openpty()
-    done = subprocess.run(
-        [*COMMAND, "partitions"],
-        cwd=PROJECT,
-        env={**os.environ, **system.env, "COLUMNS": "200", "TERM": "dumb"},
-        stdout=follower,
-        check=False,
-    )
-    os.close(follower)
-    shown = os.read(leader, 100_000).decode()
-    os.close(leader)
-    assert done.returncode == 0
-    head, *rows = shown.splitlines()
+    head, *rows = on_a_terminal(system, "partitions").splitlines()
     assert head.split()[:2] == ["partition", "lag"]
     first = [row[: len("partition")].strip() for row in rows]
     assert list(filter(None, first)) == ["0", "1", "2", "3"]
@@ -318,18 +320,12 @@ def test_without_a_token_nothing_is_changed(system: RunningSystem):
 def test_nothing_of_it_reaches_a_terminal_as_a_command(system: RunningSystem):
     """A user agent is chosen by who guesses."""
     agent = "\x1b]0;owned\x07"
-    words = [sys.executable, "-m", "cerrojo", "attempts", "cli.gil"]
 
     async def scenario(client: Client) -> None:
         answer = await client.attempt("cli.gil", "wrong", user_agent=agent)
         assert answer.status == 200, answer
 
     run(system, scenario)
-    leader, follower = pty.openpty()
-    env = {**os.environ, **system.env, "COLUMNS": "200", "TERM": "dumb"}
-    subprocess.run(words, cwd=PROJECT, env=env, stdout=follower, check=True)
-    os.close(follower)
-    shown = os.read(leader, 100_000).decode()
-    os.close(leader)
+    shown = on_a_terminal(system, "attempts", "cli.gil")
     assert "\x1b" not in shown
     assert "owned" in shown

@@ -267,13 +267,12 @@ def test_a_guess_whose_fate_is_unknown_counts_once(outage: Outage, system: Runni
 
     async def scenario(client: Client) -> None:
         await client.register("unknown-fate", "the right password")
-        for pid in system.pids("worker partition"):
-            os.kill(pid, signal.SIGSTOP)
+        await asyncio.to_thread(system.wait_for_all_ready)
+        system.signal("worker partition", signal.SIGSTOP)
         try:
             answer = await client.login("unknown-fate", "a wrong password")
         finally:
-            for pid in system.pids("worker partition"):
-                os.kill(pid, signal.SIGCONT)
+            system.signal("worker partition", signal.SIGCONT)
         assert answer.status == 503
         assert answer.retry_after >= 1
         await asyncio.to_thread(system.wait_for_all_decided)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import subprocess
@@ -62,7 +63,7 @@ class Page(NamedTuple):
 
 def text(url: str) -> str:
     """The page as it is."""
-    with urlopen(f"{url}/metrics", timeout=10) as response:  # noqa: S310  # http
+    with urlopen(f"{url}/metrics", timeout=60) as response:  # noqa: S310  # http
         assert response.headers["Content-Type"].startswith("text/plain; version=")
         return str(response.read().decode())
 
@@ -111,6 +112,7 @@ async def until_changed_by(
 
 def test_what_is_done_is_counted(system: RunningSystem):
     """Every login, registration and decision is counted once, under its own outcome."""
+    system.wait_for_all_counted()
     gateway, workers = scrape(system.operator_url), scrape(system.workers_url)
 
     async def scenario(client: Client) -> None:
@@ -194,6 +196,7 @@ def test_a_killed_worker_leaves_no_stale_series(system: RunningSystem):
     async def scenario(client: Client) -> None:
         await client.register(user, RIGHT)
         assert (await client.login(user, RIGHT)).status == 200
+        await asyncio.to_thread(system.wait_for_all_counted)
         before = await until(look, lambda page: lag in page.samples)
         gauges = {one for one in before.samples if one[1] == (("partition", partition),)}
         gauges -= {series(name, partition=partition) for name in SUPERVISORS}

@@ -153,3 +153,33 @@ def test_the_commands_for_accounts_say_why(system: RunningSystem):
         "SELECT operator FROM audit WHERE kind = 'deleted' AND reason = 'never came'"
     )
     assert rows == [("tests",)]
+
+
+def test_the_blocks_of_a_list_are_lifted_with_one_reason(system: RunningSystem):
+    """Each stands in the audit with who did it and why; what cannot be lifted is told."""
+    add_operator(system.database_url, "Cleo", TOKEN)
+    add_operator(system.database_url, "Dan", READER, Role.READ)
+    users = [f"ops.many{n}" for n in range(40)]
+    body = {"users": [*users, "ops.nobody", "no name"], "reason": "the attack is over"}
+
+    async def scenario(client: Client) -> None:
+        for user in users:
+            order = {"reason": "an attack"}
+            assert (await client.operator("POST", f"/blocked/{user}", order)).status == 200
+        refused = await client.operator("DELETE", "/blocked", body, READER)
+        assert (refused.status, refused.body["code"]) == (403, "insufficient_scope")
+        lines = await client.operator_lines("DELETE", "/blocked", body, TOKEN)
+        found = {one["user"]: one for one in lines}
+        assert len(lines) == len(found) == 42
+        assert [user for user in users if not found[user]["unblocked"]] == []
+        assert found["ops.nobody"]["code"] == "not_found"
+        assert found["no name"]["code"] == "invalid"
+        listed = (await client.operator("GET", "/blocked?details=1&text=ops.many")).body
+        assert listed["blocked"] == []
+
+    run(system, scenario)
+    rows = system.query(
+        "SELECT username, operator FROM audit WHERE kind = 'unblock' AND decision = 0"
+        " AND reason = 'the attack is over'"
+    )
+    assert sorted(rows) == sorted((user, "Cleo") for user in users)

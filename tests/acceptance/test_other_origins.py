@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -263,13 +264,14 @@ NAMES = {
 
 def test_a_name_is_shown_as_what_it_is(system: RunningSystem):
     """No name hides another, turns the text beside it, or is markup."""
+    now_ms = round(time.time() * 1000)  # so that they are on the first page: the newest come first
     with psycopg.connect(system.database_url) as connection:
         for name in NAMES:
             connection.execute(
                 "INSERT INTO lock_states (username, failures_ms, in_a_row, blocks, last_ms,"
                 " blocked_since_ms, blocked_until_ms, blocked_why, partition, generation,"
-                " log_offset) VALUES (%s, '{}', 5, 1, 1, 1, %s, %s, 0, 1, 0)",
-                (name, 2**63 - 1, f"by {name}"),
+                " log_offset) VALUES (%s, '{}', 5, 1, 1, %s, %s, %s, 0, 1, 0)",
+                (name, now_ms, 2**63 - 1, f"by {name}"),
             )
 
     async def scenario(client: Client, browser: Browser) -> None:

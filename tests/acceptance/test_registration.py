@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 
 from argon2 import PasswordHasher
@@ -171,8 +172,11 @@ def test_no_account_is_made_without_the_log(start_system: StartSystem):
     system = start_system({**CHEAPEST, "CERROJO_DEADLINE_SECONDS": "3"})
 
     async def scenario(client: Client) -> None:
+        await asyncio.to_thread(system.wait_for_all_ready)
+        workers = system.pids("worker partition")
         system.signal("workers", signal.SIGSTOP)  # they would start them again at once
-        system.kill("worker partition")
+        for pid in workers:  # at once: who has heard of none for two seconds asks for no verdict
+            os.kill(pid, signal.SIGKILL)
         # The first waits for a verdict in vain; then it is known that nobody would give one.
         for reason in ("No verdict came in time", "Nobody can decide"):
             answer = await client.post("/register", body("too-early"))

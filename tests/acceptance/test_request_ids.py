@@ -105,5 +105,5 @@ def test_errors_and_pages_have_one_as_well(system: RunningSystem):
 
     run(system, scenario)
     for path in ("/", "/metrics", "/openapi.json"):
-        with urlopen(system.operator_url + path, timeout=10) as answer:  # noqa: S310  # http
+        with urlopen(system.operator_url + path, timeout=60) as answer:  # noqa: S310  # http
             assert re.fullmatch(r"[0-9a-f]{32}", answer.headers["X-Request-ID"])

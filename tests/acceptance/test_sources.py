@@ -11,11 +11,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import aiohttp
 import pytest
 
 from settings import Settings
-from tests.acceptance.system import PROXY, Answer, Client, RunningSystem, run, statuses
+from tests.acceptance.system import (
+    PROXY,
+    Answer,
+    Client,
+    RunningSystem,
+    connections,
+    run,
+    statuses,
+)
 from tests.harness.waiting import until
 
 RIGHT = "a password that is right"
@@ -49,9 +56,7 @@ class Person(Client):
 @asynccontextmanager
 async def person_at(system: RunningSystem, address: str) -> AsyncIterator[Person]:
     """Somebody there."""
-    connector = aiohttp.TCPConnector(limit=0, local_addr=(PROXY, 0))
-    timeout = aiohttp.ClientTimeout(total=30.0)
-    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+    async with connections(local_addr=(PROXY, 0)) as session:
         person = Person(system, session)
         person.address = address
         yield person

@@ -19,7 +19,7 @@ from events.messages import encode
 from events.partitioner import partition_of
 from tests.acceptance.conftest import StartSystem
 from tests.acceptance.doubles import DEADLY, WEDGED, WEDGING
-from tests.acceptance.system import CHEAPEST, Client, RunningSystem, run
+from tests.acceptance.system import CHEAPEST, Client, RunningSystem, is_heard, run
 from tests.harness.owner import put, wrong
 from tests.harness.waiting import until
 
@@ -62,7 +62,7 @@ def test_a_record_that_kills_its_worker_is_quarantined(system: RunningSystem):
     async def scenario(client: Client) -> None:
         await client.register(behind, PASSWORD)
         await client.register(other, PASSWORD)
-        dying = asyncio.ensure_future(client.login(DEADLY, PASSWORD))
+        dying = asyncio.ensure_future(until(lambda: client.login(DEADLY, PASSWORD), is_heard))
         await until(
             lambda: asyncio.to_thread(system.logs), lambda logs: "did not shut down cleanly" in logs
         )

@@ -8,7 +8,6 @@ import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 
-import aiohttp
 import pytest
 
 from tests.acceptance.conftest import StartSystem
@@ -18,6 +17,7 @@ from tests.acceptance.system import (
     Answer,
     Client,
     RunningSystem,
+    connections,
     run,
     statuses,
     token_line,
@@ -81,7 +81,8 @@ async def at_once(client: Client, user: str, outcomes: Iterable[str], key: str) 
 @contextlib.asynccontextmanager
 async def client_of(system: RunningSystem, process: int) -> AsyncIterator[Client]:
     """A client with one connection, to this login process: the other one could not accept it."""
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)) as session:
+    # Kept for as long as the gateway keeps it: a second one might be to the other process.
+    async with connections(limit=1, keepalive_timeout=15.0) as session:
         client = Client(system, session)
         system.signal(f"gateway login {3 - process}", signal.SIGSTOP)
         try:
@@ -280,8 +281,7 @@ def test_only_a_trusted_proxy_says_from_where_a_login_comes(system: RunningSyste
     async def scenario(stranger: Client) -> None:
         body = {"user": user, "pass": "a wrong password"}
         assert (await stranger.post("/login", body, headers)).status == 401
-        connector = aiohttp.TCPConnector(local_addr=(PROXY, 0))
-        async with aiohttp.ClientSession(connector=connector) as session:
+        async with connections(local_addr=(PROXY, 0)) as session:
             proxy = Client(system, session)
             assert (await proxy.post("/login", body, headers)).status == 401
             assert (await proxy.post("/login", body, [("User-Agent", "b")])).status == 401

@@ -17,7 +17,7 @@ import psycopg
 
 from local.servers import Servers
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 60.0
 PAUSE_SECONDS = 0.002  # between two looks
 
 

@@ -56,14 +56,14 @@ class Faults:
 
     async def worker_killed_in_commit(self, luck: random.Random) -> Outcome:
         """`kill -9` of an owner whose batch is committed and not published."""
-        owner = await asyncio.to_thread(self._world.database.kill_in_commit, 5.0)
+        owner = await asyncio.to_thread(self._world.database.kill_in_commit, PATIENCE_SECONDS)
         started = now()
         answered = await self._load.probe([owner.partition] if owner else [], started)
         return Outcome(
             "worker killed between commit and publish",
             started,
             answered,
-            trouble=None if owner else "no worker committed anything for five seconds",
+            trouble=None if owner else f"no worker committed anything in {PATIENCE_SECONDS:g} s",
         )
 
     async def workers_killed(self, luck: random.Random) -> Outcome:

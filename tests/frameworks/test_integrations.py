@@ -63,7 +63,8 @@ def statuses(answers: Iterable[httpx.Response]) -> dict[int, int]:
 
 def assert_blocked(system: RunningSystem, user: str) -> None:
     """An operator sees it."""
-    assert httpx.get(f"{system.operator_url}/blocked/{user}").status_code == 200
+    shown = httpx.get(f"{system.operator_url}/blocked/{user}", timeout=PATIENCE_SECONDS)
+    assert shown.status_code == 200
 
 
 async def form_login(client: httpx.AsyncClient, user: str, password: str) -> httpx.Response:
@@ -297,6 +298,11 @@ def test_logins_that_cannot_be_changed(
     assert page.not_run() == []
     with page.serving(f"granian --interface asgi --port {page.port} guarded_api:app") as url:
         assert_five(url, old_json, "ben@example.com", 401)
-        refused = httpx.post(f"{url}/api/login", content=b"{", headers={"Content-Type": "text/a"})
+        refused = httpx.post(
+            f"{url}/api/login",
+            content=b"{",
+            headers={"Content-Type": "text/a"},
+            timeout=PATIENCE_SECONDS,
+        )
         assert refused.status_code == 415
         assert json.loads(refused.content) == {"error": "Send application/json in UTF-8"}

@@ -6,9 +6,10 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tests.harness.waiting import NOT_HEARD
 from tests.paths import PROJECT
 
 COMMAND = (sys.executable, "-m", "cerrojo")
@@ -17,8 +18,17 @@ COMMAND = (sys.executable, "-m", "cerrojo")
 def cerrojo(
     env: Mapping[str, str], *words: str, given: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """Run it in a pipe, with this on stdin."""
-    done = subprocess.run(
+    """Run it in a pipe, with this on stdin; again where the gateway says `NOT_HEARD`."""
+    while NOT_HEARD in (done := _run(env, words, given)).stderr:
+        pass
+    sys.stderr.write(done.stderr)  # pytest shows it where a test fails
+    return done
+
+
+def _run(
+    env: Mapping[str, str], words: Sequence[str], given: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         [*COMMAND, *words],
         cwd=PROJECT,
         env={**os.environ, **env},
@@ -28,8 +38,6 @@ def cerrojo(
         check=False,
         timeout=120,
     )
-    sys.stderr.write(done.stderr)  # pytest shows it where a test fails
-    return done
 
 
 def said(env: Mapping[str, str], *words: str, given: str = "") -> Any:

@@ -20,7 +20,7 @@ from loadtest.histories import ClockApart
 from oracle.records import Logged, logged
 from tests.kafka import reader
 
-PATIENCE_SECONDS = 30.0  # for the workers to come to the end of the log
+PATIENCE_SECONDS = 60.0  # for the workers to come to the end of the log
 
 
 class Audited(NamedTuple):

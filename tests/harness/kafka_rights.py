@@ -16,7 +16,7 @@ from confluent_kafka import (
 from events.clients import UNJOINED_GROUP
 from events.topics import ATTEMPTS, BLOCKS, EVENTS, SOURCES, TOPICS, VERDICTS
 
-SOON_SECONDS = 30.0
+SOON_SECONDS = 60.0
 
 REFUSALS = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED,

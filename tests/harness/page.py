@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from local import tcp_ports
+from tests.harness.waiting import NOT_HEARD
 from tests.paths import PROJECT
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -117,7 +118,15 @@ class Page:
         If the page shows their output, it is that.
         """
         block, shown = self._take(containing)
-        done = subprocess.run(
+        while NOT_HEARD in (done := self._run(block)).stdout:
+            pass
+        assert done.returncode == 0, done.stdout + done.stderr
+        if shown is not None:
+            assert done.stdout.strip() == shown.text.strip(), done.stdout
+        return done.stdout
+
+    def _run(self, block: Block) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
             ["bash", "-euc", self._replaced(block)],  # noqa: S607  # whichever there is
             cwd=self.folder,
             env=self.env,
@@ -125,10 +134,6 @@ class Page:
             text=True,
             check=False,
         )
-        assert done.returncode == 0, done.stdout + done.stderr
-        if shown is not None:
-            assert done.stdout.strip() == shown.text.strip(), done.stdout
-        return done.stdout
 
     @contextmanager
     def serve(self, containing: str, **env: str) -> Iterator[str]:

@@ -17,7 +17,7 @@ from local import tcp_ports
 from local.privileges import run_as, service_account
 
 HOST = "127.0.0.1"
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 ELSEWHERE = "/usr/sbin"
 """Where Debian puts it, which an ordinary user's PATH lacks."""
 

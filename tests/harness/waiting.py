@@ -10,7 +10,13 @@ from typing import TypeVar
 T = TypeVar("T")
 
 PAUSE_SECONDS = 0.01
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 60.0
+
+NOT_HEARD = "Nobody can decide about this account now"
+"""Said before anything is written, by a process that has not heard of a worker for two seconds.
+
+A process that stood still for so long on a busy machine says it, too: then it is asked again.
+"""
 
 
 def wait_until(so: Callable[[], bool]) -> None:

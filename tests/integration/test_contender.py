@@ -14,7 +14,7 @@ from events.messages import Decision
 from gateway.postgres.database import Database
 from settings import Settings
 
-SECONDS = 30.0
+SECONDS = 60.0
 WRONG, RIGHT = False, True
 
 

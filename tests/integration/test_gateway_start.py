@@ -18,7 +18,7 @@ from gateway.web.listener import listen
 from processes import Event, ProcessManager, Ready, Said
 from tests.paths import PROJECT
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 60.0
 NOBODY = "127.0.0.1:9"
 AWAY = {
     "KAFKA_BOOTSTRAP_SERVERS": NOBODY,

@@ -34,7 +34,7 @@ from settings import Settings
 from tests.harness.waiting import until
 from tests.paths import PROJECT
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 60.0
 PASSWORD = "the right password"
 CHEAP = Settings(argon2_memory_kib=8, argon2_time_cost=1, hash_threads=1, waiting=5)
 SLOW = replace(CHEAP, deadline_seconds=600.0)

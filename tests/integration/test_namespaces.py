@@ -24,7 +24,7 @@ try:
 except OSError as error:
     print(type(error).__name__)
 """
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 60.0
 ANSWER = """
 import socket
 answering = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

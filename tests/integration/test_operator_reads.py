@@ -138,7 +138,7 @@ def test_blocks_come_newest_first_by_pages(blocks: str):
         assert first == [
             {
                 **{"user": "name03", "since": iso(NOW_MS), "until": None, "why": FOR_GOOD},
-                "failures": 5,
+                **{"failures": 5, "level": 1, "by_hand": False},
             }
         ]
         assert (await asking.get("/blocked"))["users-blocked"] == sorted(expected)
@@ -196,7 +196,7 @@ Row = dict[str, Any]
 
 DAYS = 3
 _COLUMNS = "appended_ms, partition, generation, log_offset, id, kind, username, right_password,"
-_COLUMNS += " decision, until_ms, change, policy_version, reply_partition, source"
+_COLUMNS += " decision, until_ms, change, policy_version, reply_partition, source, operator"
 
 
 def add_decisions(database: str, rows: list[Row]) -> None:
@@ -206,7 +206,7 @@ def add_decisions(database: str, rows: list[Row]) -> None:
             connection.execute("SELECT make_audit_day(%s)", (TODAY_MS - day * DAY_MS,))
         connection.cursor().executemany(
             f"INSERT INTO audit ({_COLUMNS}) VALUES (%(ms)s, %(partition)s, 1, %(offset)s, %(id)s,"
-            " 'attempt', %(user)s, true, %(decision)s, 0, 0, 1, 0, %(source)s)",
+            " 'attempt', %(user)s, true, %(decision)s, 0, 0, 1, 0, %(source)s, %(operator)s)",
             rows,
         )
 
@@ -225,6 +225,7 @@ def rows() -> list[Row]:
             "user": luck.choice(("ana", "ben", "cleo")),
             "decision": luck.choice((0, 1, 1, 2)),
             "source": luck.choice((None, "192.0.2.7", "2001:db8::7")),
+            "operator": luck.choice((None, None, "Cleo", "Dan")),
         }
         for number in range(400)
     ]
@@ -249,8 +250,11 @@ def newest(rows: list[Row], **wanted: Any) -> list[int]:
         for row in rows
         if wanted.get("from_ms", 0) <= row["ms"] < wanted.get("to_ms", NOW_MS + DAY_MS)
         and all(
-            row[name] == wanted[name] for name in ("user", "source", "decision") if name in wanted
+            row[name] == wanted[name]
+            for name in ("user", "source", "decision", "operator")
+            if wanted.get(name)
         )
+        and ("operator" not in wanted or row["operator"])
     ]
     found.sort(key=lambda row: (row["ms"], row["offset"], row["partition"]), reverse=True)
     return [row["offset"] for row in found]
@@ -270,6 +274,8 @@ def test_attempts_are_found_by_all_that_can_be_asked(audited: str, rows: list[Ro
                 wanted["source"] = query["source"] = "2001:db8::7"
             if luck.random() < 0.4:
                 wanted["decision"], query["verdict"] = Decision.BLOCKED, "blocked"
+            if luck.random() < 0.4:
+                wanted["operator"] = query["operator"] = luck.choice(("", "Cleo"))
             if luck.random() < 0.4:
                 wanted["from_ms"] = luck.choice(rows)["ms"]
                 query["from"] = iso(wanted["from_ms"])
@@ -349,7 +355,7 @@ def add_policy(database: str, policy: Policy, before: Policy | None, ms: int, of
         for partition, at in ((1, ms), (0, ms + 60_000)):
             connection.execute(
                 f"INSERT INTO audit ({_COLUMNS}) VALUES"
-                " (%s, %s, 1, %s, '', 'policy', '', NULL, 0, 0, 0, %s, 0, NULL)",
+                " (%s, %s, 1, %s, '', 'policy', '', NULL, 0, 0, 0, %s, 0, NULL, NULL)",
                 (at, partition, offset, policy.version),
             )
             seal = Seal(
@@ -392,7 +398,7 @@ def test_the_policy_and_its_history_are_shown(database: str):
         shown = await asking.get("/policy")
         assert shown["policy"]["block_ms"] == 60_000
         assert shown["since"] == iso(NOW_MS - 1000)
-        assert (shown["partitions"], shown["behind"]) == (4, [3])
+        assert (shown["partitions"], shown["behind"], shown["tried"]) == (4, [3], None)
         history = (await asking.get("/policy/history"))["policies"]
         assert [(one["version"], one["since"], one["changed"]) for one in history] == [
             (2, iso(NOW_MS - 1000), ["threshold", "block_ms"]),
@@ -400,5 +406,13 @@ def test_the_policy_and_its_history_are_shown(database: str):
         ]
         assert [one["policy"]["threshold"] for one in history] == [5, 10]
         assert (await asking.get("/policy/history?limit=1"))["policies"] == history[:1]
+        tried = dict(zip(first.__struct_fields__, _values(second), strict=True)) | {"threshold": 3}
+        with psycopg.connect(database) as connection:
+            connection.execute(
+                "INSERT INTO shadow_policy VALUES (true, %s, %s)", (json.dumps(tried), NOW_MS)
+            )
+        assert (await asking.get("/policy"))["tried"] == {
+            **{"policy": tried, "since": iso(NOW_MS), "changed": ["threshold"]},
+        }
 
     ask(database, scenario)

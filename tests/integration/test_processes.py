@@ -35,7 +35,7 @@ from tests.paths import PROJECT
 
 E = TypeVar("E", bound=Event)
 
-PATIENCE_SECONDS = 30.0  # how long a test waits for what has to happen before it fails
+PATIENCE_SECONDS = 60.0  # how long a test waits for what has to happen before it fails
 
 # A child that says its pid, is ready and works until SIGTERM.
 WORK = """

@@ -49,7 +49,7 @@ def test_a_clock_is_set_while_its_server_runs(tmp_path: Path) -> None:
 
         for ahead in (0.0, 300.0, -90.0, 0.0):
             clocks.set("server", ahead)
-            until = time.monotonic() + 10
+            until = time.monotonic() + 60
             while abs(look() - ahead) > 5:
                 assert time.monotonic() < until, f"its clock is not {ahead} s ahead"
         stdin.close()

@@ -18,7 +18,7 @@ from tests.harness.asking import decisions
 from tests.harness.owner import read_all
 from tests.kafka import remove_topics
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 60.0
 
 
 @pytest.fixture

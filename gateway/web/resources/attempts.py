@@ -29,6 +29,7 @@ from gateway.web.query_parameters import (
     day,
     limit,
     moment,
+    text,
     verdict,
 )
 from gateway.web.schemas import Attempts, AuditedRequest, answers_with
@@ -45,7 +46,6 @@ of the time, and others ask, too."""
 EXPORT_SECONDS = 3_600.0
 """A whole day has to be read by then."""
 
-NDJSON = "application/x-ndjson"
 LATEST_MS = 2**62
 
 _place = msgspec.msgpack.Decoder(tuple[Number, Number, Number, Number])
@@ -56,10 +56,11 @@ _exports: set[object] = set()
 @blueprint.get("/attempts")
 @answers_with(Attempts, 200, 400, 503, query=Asked)
 async def list_attempts() -> Response:
-    """List what the log decided, newest first: about an account, or about all.
+    """List what the log decided, newest first: about an account, by an operator, or all of it.
 
-    `next` leads to the next page, as `Link` does. Without `user`, an answer looks at as much of the
-    audit as it has the time for, so a page may be short, or even empty, before the last one.
+    `next` leads to the next page, as `Link` does. Without either of them, an answer looks at as
+    much of the audit as it has the time for, so a page may be short, or even empty, before the last
+    one.
 
     With `day` and `Accept: application/x-ndjson` the whole day comes, oldest first, as a line of
     JSON for each decision. An answer that is not whole is cut off, and does not end as HTTP says.
@@ -68,7 +69,7 @@ async def list_attempts() -> Response:
     here = services()
     asked = arguments(request)
     wanted = _wanted(asked)
-    if NDJSON in request.headers.get("Accept", ""):
+    if responses.NDJSON in request.headers.get("Accept", ""):
         return _export(here, asked, wanted)
     size = limit(asked, PAGE, LARGEST_PAGE)
     rows, end = await audit_slices.newest_first(
@@ -92,12 +93,15 @@ def _wanted(asked: Mapping[str, str]) -> WantedDecisions:
         verdict(asked),
         max(0, begin or 0),
         LATEST_MS if end is None else min(end, LATEST_MS),
+        text(asked, "operator") if "operator" in asked else None,
     )
 
 
 def _export(here: Services, asked: Mapping[str, str], wanted: WantedDecisions) -> Response:
     if "day" not in asked or "limit" in asked or "after" in asked:
-        raise InvalidInputError(f"{NDJSON} needs day, and no limit or after: all of a day comes")
+        raise InvalidInputError(
+            f"{responses.NDJSON} needs day, and no limit or after: all of a day comes"
+        )
     if len(_exports) >= MOST_EXPORTS:
         raise OverloadedError(
             f"{MOST_EXPORTS} days are being read already; try again when one of them is done"
@@ -121,7 +125,7 @@ def _export(here: Services, asked: Mapping[str, str], wanted: WantedDecisions) -
             _exports.discard(this)
 
     body = b"" if request.method == "HEAD" else lines()
-    return Response(body, 200, responses.HEADERS | {"Content-Type": NDJSON})
+    return Response(body, 200, responses.HEADERS | {"Content-Type": responses.NDJSON})
 
 
 _lines = msgspec.json.Encoder()

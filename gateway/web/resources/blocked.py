@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
 from urllib.parse import quote
 
 import msgspec
@@ -10,8 +12,14 @@ from psycopg import AsyncConnection
 from quart import Blueprint, Response, request
 
 from events.messages import FOREVER, Block, Decision, Unblock
-from gateway.errors import InvalidInputError, NotFoundError, UnavailableError
-from gateway.operators import Role
+from gateway.errors import (
+    InvalidInputError,
+    NotFoundError,
+    OverloadedError,
+    RequestError,
+    UnavailableError,
+)
+from gateway.operators import By, Role
 from gateway.passwords.precis import username
 from gateway.postgres.operator_queries import (
     BlockPlace,
@@ -21,14 +29,30 @@ from gateway.postgres.operator_queries import (
     select_blocked,
     select_newest_blocks,
 )
+from gateway.services import Services
 from gateway.timestamps import iso
 from gateway.web import responses, schemas
 from gateway.web.app import current_request, services
-from gateway.web.credentials import BlockOrder, Reason, read_block_order, read_reason
+from gateway.web.credentials import (
+    BlockList,
+    BlockOrder,
+    Reason,
+    read_block_list,
+    read_block_order,
+    read_reason,
+)
 from gateway.web.cursors import Number, Text, after, cursor
+from gateway.web.errors import refusal_of
 from gateway.web.operator_access import by, deadline, needs
 from gateway.web.query_parameters import Blocks, arguments, limit, moment, part, text
-from gateway.web.schemas import BODY_ERRORS, BlockedByHand, BlockedUsers, Lifted, answers_with
+from gateway.web.schemas import (
+    BODY_ERRORS,
+    BlockedByHand,
+    BlockedUsers,
+    Lifted,
+    LiftedOne,
+    answers_with,
+)
 
 blueprint = Blueprint("blocked", __name__)
 
@@ -41,8 +65,15 @@ MOST_LOOKED_AT = 50_000
 """Blocks that one answer looks at, whatever is asked for: 0.4 s among 1,000,000, on two busy cores
 [measured]."""
 
+LIFTED_AT_ONCE = 16
+"""Accounts of one list that wait for the log at the same time."""
+
+MOST_LISTS = 2
+"""Lists that one process lifts at the same time."""
+
 NOT_BLOCKED = "This account is not blocked"
 _LIFTED = responses.encode({"unblocked": True})
+_lists: set[object] = set()
 
 
 @needs(Role.READ)
@@ -122,17 +153,66 @@ async def lift_block(user: str) -> Response:
     """Lift an account's block and clear its count; through the log, like everything."""
     here = services()
     name = username(user)
-    ordered = by(await read_reason(current_request()))
+    await _lift(here, name, by(await read_reason(current_request())), deadline())
+    return responses.answer(200, _LIFTED)
+
+
+@needs(Role.OPERATE)
+@blueprint.delete("/blocked")
+@answers_with(LiftedOne, 200, *BODY_ERRORS, 503, body=BlockList)
+async def lift_blocks() -> Response:
+    """Lift the blocks of a list of accounts, each as if it were the only one.
+
+    The answer has a line of JSON for each as soon as it is done, so in any order. A failure of one
+    is in its line, and the others go on. Where the client leaves, no further one begins.
+    """
+    here, asked = services(), current_request()
+    wanted = await read_block_list(asked)
+    ordered = by(wanted.reason)
+    if len(_lists) >= MOST_LISTS:
+        raise OverloadedError(
+            f"{MOST_LISTS} lists are being lifted already; try again when one of them is done"
+        )
+    gone = asked.gone()
+    turns = asyncio.Semaphore(LIFTED_AT_ONCE)
+
+    async def one(user: str) -> LiftedOne | None:
+        async with turns:
+            if gone.done():
+                return None
+            try:
+                due = time.monotonic() + here.settings.deadline_seconds
+                await _lift(here, username(user), ordered, due)
+            except RequestError as error:
+                return LiftedOne(user, False, str(error), refusal_of(error).code)
+            return LiftedOne(user, True)
+
+    async def lines() -> AsyncIterator[bytes]:
+        this = object()
+        _lists.add(this)
+        lifting = [asyncio.ensure_future(one(user)) for user in wanted.users]
+        try:
+            for done in asyncio.as_completed(lifting):
+                if (line := await done) is not None:
+                    yield responses.encode(line) + b"\n"
+        finally:
+            await asyncio.gather(*lifting, return_exceptions=True)
+            _lists.discard(this)
+
+    return Response(lines(), 200, responses.HEADERS | {"Content-Type": responses.NDJSON})
+
+
+async def _lift(here: Services, name: str, ordered: By, due: float) -> None:
+    """Lift this account's block by `due`. Raises NotFoundError and UnavailableError."""
     verdict = await here.log.ask(
         name,
-        deadline(),
+        due,
         lambda id_, reply, *rest: Unblock(id_, reply, name, *rest, **ordered._asdict()),
     )
     if verdict.decision == Decision.REJECTED:
         raise NotFoundError(NOT_BLOCKED)
     if verdict.decision != Decision.ACCEPTED:
         raise UnavailableError("The log did not accept it; try again later")
-    return responses.answer(200, _LIFTED)
 
 
 @needs(Role.OPERATE)
@@ -169,4 +249,6 @@ def _block(row: BlockRow) -> schemas.Block:
         until=None if row.blocked_until_ms == FOREVER else iso(row.blocked_until_ms),
         why=row.blocked_why,
         failures=row.consecutive_failures,
+        level=row.level,
+        by_hand=row.by_hand,
     )

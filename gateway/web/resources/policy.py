@@ -14,7 +14,13 @@ from gateway.web import responses
 from gateway.web.app import services
 from gateway.web.operator_access import needs
 from gateway.web.query_parameters import Limit, arguments, limit
-from gateway.web.schemas import FormerPolicy, Policies, PolicyInForce, answers_with
+from gateway.web.schemas import (
+    FormerPolicy,
+    Policies,
+    PolicyInForce,
+    TriedPolicy,
+    answers_with,
+)
 
 blueprint = Blueprint("policy", __name__)
 
@@ -31,9 +37,10 @@ async def show_policy() -> Response:
     found = await here.database.run(select_policy, here.settings.deadline_seconds)
     if found is None:
         raise UnavailableError("No partition has a policy yet: workers bring the first one")
-    policy, since_ms, partitions, behind = found
+    policy, since_ms, partitions, behind, shadow = found
     since = None if since_ms is None else iso(since_ms)
-    shown = PolicyInForce(policy, since, partitions, behind)
+    tried = shadow and TriedPolicy(shadow[0], iso(shadow[1]), _changed(shadow[0], policy))
+    shown = PolicyInForce(policy, since, partitions, behind, tried)
     return responses.answer(200, responses.encode(shown))
 
 
@@ -53,12 +60,14 @@ async def list_policies() -> Response:
 
 
 def _former(then: PolicyThen, before: Policy | None) -> FormerPolicy:
-    changed: list[str] = []
-    if then.policy and before:
-        was = msgspec.structs.asdict(before)
-        changed = [
-            name
-            for name, value in msgspec.structs.asdict(then.policy).items()
-            if value != was[name] and name != "version"
-        ]
+    changed = _changed(then.policy, before) if then.policy and before else []
     return FormerPolicy(then.version, iso(then.since_ms), then.policy, changed)
+
+
+def _changed(policy: Policy, before: Policy) -> list[str]:
+    was = msgspec.structs.asdict(before)
+    return [
+        name
+        for name, value in msgspec.structs.asdict(policy).items()
+        if value != was[name] and name != "version"
+    ]

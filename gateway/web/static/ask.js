@@ -5,35 +5,76 @@ const PATIENCE = 8000; // ms for one answer
 // Something that a person must hear; the message is a sentence.
 export class Problem extends Error {}
 
+function send(method, address, content, signal) {
+  // By the first header the gateway knows that no form or link of a page elsewhere changes something.
+  const headers = { "X-Cerrojo-Console": "1" };
+  if (content !== undefined) headers["Content-Type"] = "application/json";
+  const body = content === undefined ? undefined : JSON.stringify(content);
+  return fetch(address, { method, headers, body, signal, cache: "no-store" });
+}
+
+const bodyOf = (answer) => answer.json().catch((error) => {
+  if (error instanceof SyntaxError) return null; // not JSON: the status still says something
+  throw error;
+});
+
+const unreachable = (error) => new Problem(error.name === "TimeoutError"
+  ? `The gateway did not answer within ${PATIENCE / 1000} s.`
+  : "The gateway cannot be reached. It may be restarting.");
+
 // One request. Gives {status, body, link} where the status is expected, or throws a Problem.
 export async function ask(method, address, expected = [200], content = undefined) {
   let answer, body;
   try {
-    const signal = AbortSignal.timeout(PATIENCE);
-    // By the first header the gateway knows that no form or link of a page elsewhere changes something.
-    const headers = { "X-Cerrojo-Console": "1" };
-    if (content !== undefined) headers["Content-Type"] = "application/json";
-    const sent = content === undefined ? undefined : JSON.stringify(content);
-    answer = await fetch(address, { method, headers, body: sent, signal, cache: "no-store" });
-    body = await answer.json().catch((error) => {
-      if (error instanceof SyntaxError) return null; // not JSON: the status still says something
-      throw error;
-    });
+    answer = await send(method, address, content, AbortSignal.timeout(PATIENCE));
+    body = await bodyOf(answer);
   } catch (error) {
-    throw new Problem(error.name === "TimeoutError"
-      ? `The gateway did not answer within ${PATIENCE / 1000} s.`
-      : "The gateway cannot be reached. It may be restarting.");
+    throw unreachable(error);
   }
   if (expected.includes(answer.status) && body !== null) {
     return { status: answer.status, body, link: answer.headers.get("Link") };
   }
+  throw refused(answer, body, method, address);
+}
+
+// One request whose answer is lines of JSON: `each` gets every one as it comes. Or throws a Problem.
+export async function lines(method, address, content, each, signal) {
+  let answer, body;
+  try {
+    answer = await send(method, address, content, signal);
+    if (answer.ok) {
+      let rest = "";
+      for await (const text of parts(answer.body.pipeThrough(new TextDecoderStream()))) {
+        const whole = (rest + text).split("\n");
+        rest = whole.pop();
+        for (const line of whole) each(JSON.parse(line));
+      }
+      return;
+    }
+    body = await bodyOf(answer);
+  } catch (error) {
+    throw unreachable(error);
+  }
+  throw refused(answer, body, method, address);
+}
+
+async function* parts(stream) { // not every browser can go through a stream by itself
+  const reader = stream.getReader();
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    yield value;
+  }
+}
+
+function refused(answer, body, method, address) {
   const where = `${method} ${address.split("?")[0]}`;
   const reason = typeof body?.error === "string" ? sentence(body.error)
     : `The gateway answered ${answer.status} to ${where} and did not say why; its log does.`;
   const later = answer.headers.get("Retry-After");
   const problem = new Problem(later ? `${reason} Try again in ${later} s.` : reason);
   problem.status = answer.status;
-  throw problem;
+  return problem;
 }
 
 // The address of the next page in a Link header, or null on the last one.
@@ -61,9 +102,14 @@ export const moment = (iso) => `${day(new Date(iso))} ${clock(new Date(iso))}`;
 
 // How far from now: "in 29 min", "3 h ago".
 export function distance(iso) {
-  const seconds = Math.round((new Date(iso) - Date.now()) / 1000);
+  const ms = new Date(iso) - Date.now();
+  return ms < 0 ? `${span(ms)} ago` : `in ${span(ms)}`;
+}
+
+// A length in words: "29 min".
+export function span(ms) {
+  const seconds = Math.round(Math.abs(ms) / 1000);
   const [size, unit] = [[86400, "d"], [3600, "h"], [60, "min"]]
-    .find(([length]) => Math.abs(seconds) >= length * 2) ?? [1, "s"];
-  const length = `${Math.floor(Math.abs(seconds) / size)} ${unit}`;
-  return seconds < 0 ? `${length} ago` : `in ${length}`;
+    .find(([length]) => seconds >= length * 2) ?? [1, "s"];
+  return `${Math.floor(seconds / size)} ${unit}`;
 }

@@ -1,11 +1,13 @@
 // The operator console. Whatever comes from the gateway is inserted as text, never as markup.
 
 import { alone, ask, clock, distance, moment, nextPage, sentence, visible } from "/static/ask.js";
-import { lookAtOverview } from "/static/overview.js";
+import { watch } from "/static/live.js";
+import { lookAtOverview, turnActions } from "/static/overview.js";
 import { at, element, show, words } from "/static/page.js";
+import { historyPage, showHistory, turnHistory } from "/static/history.js";
+import { anyChosen, box, chooseSeveral, showChosen } from "/static/several.js";
 
 const PAGE = 100; // blocks in one page of the list
-const ATTEMPTS = 50; // attempts shown of a user
 const EVERY = 5000; // ms between two looks at everything
 const TYPING = 200; // ms after a key until the list is filtered
 const SPOKEN = 8000; // ms that a message stays
@@ -14,7 +16,6 @@ const firstPage = (text) => `/blocked?${new URLSearchParams({ details: 1, limit:
 const pages = [firstPage("")]; // addresses of the pages up to the one that is shown
 let next = null; // address of the page after it
 let user = null; // the user who is shown
-let lastAttempts = ""; // what the table shows, to leave it alone while nothing changed
 let operator = null; // who is logged in
 let afterLogin = null; // what to do then
 let said; // timer that takes the last message away
@@ -80,17 +81,19 @@ function fillList(blocks) {
   const same = shown.length === blocks.length
     && blocks.every(({ user: name }, place) => shown[place].dataset.user === name);
   if (!same) at("names").replaceChildren(...blocks.map(({ user: name }) => kept.get(name) ?? row(name)));
-  blocks.forEach(({ until, why }, place) => {
-    const left = at("names").children[place].lastChild;
+  blocks.forEach(({ until, why, level, by_hand: byHand }, place) => {
+    const [left, more] = at("names").children[place].querySelectorAll("span, small");
     left.textContent = until === null ? "until it is lifted" : distance(until).replace("in ", "for ");
-    left.title = visible(why);
+    more.textContent = byHand ? visible(why) : `level ${level} · ${visible(why)}`;
+    more.title = more.textContent;
   });
   const several = next !== null || pages.length > 1;
   const number = blocks.length.toLocaleString("en");
   at("count").textContent = several ? `${number} on this page` : number;
   show("list-empty", several || blocks.length > 0 ? ""
     : at("filter").value.trim() ? "Nobody with this in the name is blocked." : "Nobody is blocked.");
-  markChosen();
+  markShown();
+  showChosen();
 }
 
 function row(name) {
@@ -100,14 +103,15 @@ function row(name) {
   link.title = alone(name);
   const item = element("li");
   item.dataset.user = name;
-  item.append(link, element("span", "", "quiet"));
+  item.append(box(name), link, element("span", "", "quiet"), element("small", "", "quiet"));
   return item;
 }
 
-function markChosen() {
+function markShown() {
   for (const item of at("names").children) {
-    if (item.dataset.user === user) item.firstChild.setAttribute("aria-current", "true");
-    else item.firstChild.removeAttribute("aria-current");
+    const link = item.querySelector("a");
+    if (item.dataset.user === user) link.setAttribute("aria-current", "true");
+    else link.removeAttribute("aria-current");
   }
 }
 
@@ -140,14 +144,15 @@ function choose() {
   } catch {
     user = location.hash.slice(1); // a % that encodes nothing
   }
+  at("detail").setAttribute("aria-label", user === null ? "Overview" : alone(user));
   at("overview").hidden = user !== null;
   at("about").hidden = user === null;
   for (const id of ["user-error", "attempts-error", "state"]) show(id, "");
   for (const id of ["unblock", "block", "facts", "attempts", "attempts-empty"]) at(id).hidden = true;
-  lastAttempts = "";
+  watch(user === null && !document.hidden);
   at("user").firstChild.textContent = visible(user ?? "");
   nameThePage();
-  markChosen();
+  markShown();
   if (user === null) {
     lookAtOverview();
     return;
@@ -182,70 +187,27 @@ function showBlock(block) {
   at("since").textContent = time(block.since);
   at("until").textContent = block.until === null ? "an operator lifts it" : time(block.until);
   at("why").textContent = block.why;
+  at("level").textContent = block.by_hand ? `${block.level}, and this one by hand` : block.level;
   at("failures").textContent = block.failures;
 }
 
 async function lookAtAttempts(name) {
-  const query = new URLSearchParams({ user: name, limit: ATTEMPTS });
+  const address = historyPage(name);
   try {
-    const { body } = await ask("GET", `/attempts?${query}`);
-    if (name !== user) return;
-    showAttempts(body.attempts);
+    const { body, link } = await ask("GET", address);
+    if (name !== user || address !== historyPage(name)) return;
+    showHistory(body.attempts, nextPage(link));
     show("attempts-error", "");
   } catch (error) {
     if (name === user) show("attempts-error", words(error));
   }
 }
 
-function showAttempts(attempts) {
-  at("attempts").hidden = attempts.length === 0;
-  at("attempts-empty").hidden = attempts.length > 0;
-  at("attempts-title").textContent =
-    attempts.length === ATTEMPTS ? `Last ${ATTEMPTS} attempts` : "Last attempts";
-  const now = JSON.stringify(attempts);
-  if (now === lastAttempts) return; // a text that is being selected stays selected
-  lastAttempts = now;
-  at("attempts").querySelector("tbody").replaceChildren(...attempts.map(attemptLine));
+async function turnAttempts(further) {
+  turnHistory(further);
+  await lookAtAttempts(user);
+  at("attempts").focus();
 }
-
-function attemptLine({
-  at: when, kind, outcome, verdict, source, user_agent: agent, partition, generation, offset, policy,
-  id, delayed_ms: delayed, device, operator: by, reason,
-}) {
-  const line = element("tr");
-  const from = element("td", by === null ? source ?? "–" : visible(by));
-  const place = element("td", `${partition}:${generation}:${offset}`, "place");
-  place.title = `X-Request-ID ${id}`;
-  from.title = [
-    agent && visible(agent),
-    device && `device ${device}`,
-    delayed && `delayed by ${delayed} ms for what its source did`,
-  ].filter(Boolean).join("; ");
-  const what = element("td", {
-    attempt: "login", registered: "register", password: "new password", devices: "forget devices",
-    block: "block by hand",
-  }[kind] ?? kind);
-  if (reason) what.append(element("br"), element("q", visible(reason), "quiet"));
-  line.append(
-    element("td", moment(when)),
-    what,
-    element("td", outcome ?? "–"),
-    kind === "attempt"
-      ? element("td", verdict, { accepted: "good", rejected: "bad", blocked: "bad blocked" }[verdict])
-      : element("td", DONE[kind]?.[verdict] ?? verdict),
-    from,
-    place,
-    element("td", policy),
-  );
-  return line;
-}
-
-// What the verdict says of a request that checked no password.
-const CLEARED = { accepted: "cleared", rejected: "nothing to clear" };
-const DONE = {
-  registered: CLEARED, unblock: CLEARED, password: CLEARED,
-  block: { accepted: "blocked", rejected: "blocked for longer already" },
-};
 
 // ---- Who changes something ---------------------------------------------------------------------
 
@@ -263,6 +225,12 @@ function showOperator({ operator: name, role }) {
   at("operator-name").textContent = name === null ? "" : `${visible(name)} (${role})`;
   at("log-in").hidden = name !== null;
   at("log-out").hidden = name === null;
+}
+
+function whenLoggedIn(then, anew = false) {
+  if (anew) showOperator({ operator: null }); // the token is worth nothing any more
+  if (operator === null) askForToken(then);
+  else then();
 }
 
 function askForToken(then = null) {
@@ -301,10 +269,6 @@ async function logOut() {
 // ---- Unblock, with a second thought -----------------------------------------------------------
 
 function askToUnblock() {
-  if (operator === null) {
-    askForToken(askToUnblock);
-    return;
-  }
   at("confirm").dataset.user = user; // the one who is named is the one who is unblocked
   at("confirm-title").querySelector("bdi").textContent = visible(user);
   at("reason").value = "";
@@ -334,10 +298,6 @@ async function unblock() {
 // ---- Block by hand ----------------------------------------------------------------------------
 
 function askToBlock() {
-  if (operator === null) {
-    askForToken(askToBlock);
-    return;
-  }
   at("blocking").dataset.user = user;
   at("blocking-title").querySelector("bdi").textContent = visible(user);
   at("block-reason").value = "";
@@ -368,7 +328,7 @@ async function block(event) {
 // ---- What the person does ---------------------------------------------------------------------
 
 function keys(event) {
-  const typing = event.target instanceof HTMLInputElement || document.querySelector("dialog[open]");
+  const typing = event.target.matches("input:not([type=checkbox])") || document.querySelector("dialog[open]");
   if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) {
     event.preventDefault();
     at("name").focus();
@@ -378,7 +338,7 @@ function keys(event) {
   const step = { ArrowDown: "nextElementSibling", ArrowUp: "previousElementSibling" }[event.key];
   if (item && step) {
     event.preventDefault();
-    item[step]?.firstChild.focus();
+    item[step]?.querySelector(event.target.localName).focus(); // from box to box, or name to name
   }
 }
 
@@ -396,7 +356,8 @@ function skip(event) {
 
 async function lookAtEverything() {
   if (document.hidden) return;
-  await Promise.all([lookAtParts(), lookAtList(), user === null ? lookAtOverview() : lookAtUser()]);
+  const list = anyChosen() ? null : lookAtList(); // what is being chosen stays where it is
+  await Promise.all([lookAtParts(), list, user === null ? lookAtOverview() : lookAtUser()]);
 }
 
 async function keepLooking() {
@@ -410,21 +371,29 @@ at("search").addEventListener("submit", search);
 at("skip").addEventListener("click", skip);
 at("previous").addEventListener("click", () => turn(false));
 at("next").addEventListener("click", () => turn(true));
+at("older").addEventListener("click", () => turnActions(true));
+at("newest").addEventListener("click", () => turnActions(false));
+at("history-older").addEventListener("click", () => turnAttempts(true));
+at("history-newest").addEventListener("click", () => turnAttempts(false));
 at("log-in").addEventListener("click", () => askForToken());
 at("log-out").addEventListener("click", logOut);
 at("login-no").addEventListener("click", () => at("login").close());
 at("login-form").addEventListener("submit", logIn);
 at("filter").addEventListener("input", filter);
-at("unblock").addEventListener("click", askToUnblock);
-at("block").addEventListener("click", askToBlock);
+at("unblock").addEventListener("click", () => whenLoggedIn(askToUnblock));
+at("block").addEventListener("click", () => whenLoggedIn(askToBlock));
 at("blocking-form").addEventListener("submit", block);
 at("blocking-no").addEventListener("click", () => at("blocking").close());
 at("confirm-no").addEventListener("click", () => at("confirm").close());
 at("confirm-yes").addEventListener("click", unblock);
 document.addEventListener("keydown", keys);
-document.addEventListener("visibilitychange", lookAtEverything);
+document.addEventListener("visibilitychange", () => {
+  watch(user === null && !document.hidden);
+  lookAtEverything();
+});
 window.addEventListener("hashchange", choose);
 at("zone").textContent = `Times are in ${Intl.DateTimeFormat().resolvedOptions().timeZone}.`;
+chooseSeveral(whenLoggedIn, lookAtList, say);
 choose();
 lookWhoAsks();
 keepLooking();

@@ -1,20 +1,36 @@
-// What the console shows while no user is chosen: attacks now, and the policy with those before it.
+// What the console shows while no user is chosen: attacks now, the policy with those before it, and
+// what operators did.
 
-import { ask, moment, visible } from "/static/ask.js";
-import { at, element, show, words } from "/static/page.js";
+import { ask, moment, nextPage, visible } from "/static/ask.js";
+import { KINDS, at, element, linkTo, outcomeOf, show, words } from "/static/page.js";
 
 const HEAVIEST = 10; // sources and accounts that are shown
+const ACTIONS = "/attempts?operator=&limit=20";
+
+let page = ACTIONS; // of what operators did
+let older = null;
 
 export async function lookAtOverview() {
   await Promise.all([
     look("attack", `/attacks?limit=${HEAVIEST}`, showAttacks),
     look("policy", "/policy/history?limit=20", showPolicies),
+    look("shadow", "/policy", showShadow),
+    lookAtActions(),
   ]);
+}
+
+const lookAtActions = () => look("actions", page, showActions);
+
+export async function turnActions(further) {
+  page = further ? older : ACTIONS;
+  await lookAtActions();
+  at("actions").focus();
 }
 
 async function look(part, address, fill) {
   try {
-    fill((await ask("GET", address)).body);
+    const { body, link } = await ask("GET", address);
+    fill(body, link);
     show(`${part}-error`, "");
   } catch (error) {
     show(`${part}-error`, words(error));
@@ -27,12 +43,7 @@ function showAttacks({ known, attack, failed_accounts: failed, succeeded_account
   show("attack-counts", `In 15 minutes ${failed.toLocaleString("en")} accounts failed from some source, `
     + `and ${right.toLocaleString("en")} got in.`);
   fillTable("sources", sources, ({ source }) => source);
-  fillTable("accounts", accounts, ({ user }) => {
-    const link = element("a");
-    link.href = `#${encodeURIComponent(user)}`;
-    link.append(element("bdi", visible(user)));
-    return link;
-  });
+  fillTable("accounts", accounts, ({ user }) => linkTo(user));
 }
 
 // A count is too large by `error` at most.
@@ -56,10 +67,48 @@ function showPolicies({ policies }) {
   at("policies").querySelector("tbody").replaceChildren(
     ...policies.map(({ version, since, policy, changed }) => {
       const line = element("tr");
-      const what = changed.map((name) => `${name} ${policy[name].toLocaleString("en")}`);
-      line.append(element("td", version), element("td", moment(since)), element("td", what.join(", ") || "–"));
+      line.append(
+        element("td", version), element("td", moment(since)), element("td", values(policy, changed) || "–"));
       return line;
     }));
+}
+
+const values = (policy, names) => names.map((name) => `${name} ${policy[name].toLocaleString("en")}`).join(", ");
+
+function showShadow({ tried }) {
+  at("shadow").hidden = tried === null;
+  if (tried === null) return;
+  at("shadow-since").textContent = moment(tried.since);
+  at("shadow-policy").textContent = values(tried.policy, tried.changed) || "the same";
+}
+
+// A policy and a layout have a record in each partition, which together are one thing that was done.
+function showActions({ attempts }, link) {
+  older = nextPage(link);
+  at("older").disabled = older === null;
+  at("newest").disabled = page === ACTIONS;
+  const all = new Map();
+  for (const done of attempts) {
+    const { kind, policy, operator, reason, id } = done;
+    all.set(["policy", "layout"].includes(kind) ? JSON.stringify([kind, policy, operator, reason]) : id, done);
+  }
+  at("actions-empty").hidden = all.size > 0;
+  at("actions").hidden = all.size === 0;
+  at("actions").querySelector("tbody").replaceChildren(...[...all.values()].map(actionLine));
+}
+
+function actionLine(done) {
+  const { at: when, kind, user, operator, reason, verdict, policy } = done;
+  const line = element("tr");
+  const name = kind === "policy" ? `policy ${policy}` : KINDS[kind] ?? kind;
+  const plain = verdict === "accepted";
+  const what = element("td", plain ? name : `${name}: ${outcomeOf(done)}`, plain ? "" : "quiet");
+  const whom = element("td");
+  whom.append(user ? linkTo(user) : "–");
+  line.append(
+    element("td", moment(when)), element("td", visible(operator)), what, whom,
+    element("td", reason ? visible(reason) : "–", "text"));
+  return line;
 }
 
 const seconds = (ms) => `${(ms / 1000).toLocaleString("en")} s`;

@@ -1,6 +1,6 @@
 // The parts of the console's page, for all that fills them. Text is inserted as text, never as markup.
 
-import { Problem } from "/static/ask.js";
+import { Problem, visible } from "/static/ask.js";
 
 export const at = (id) => document.getElementById(id);
 
@@ -16,6 +16,29 @@ export function show(id, text) {
   if (at(id).textContent !== text) at(id).textContent = text;
   at(id).hidden = !text;
 }
+
+// A link to a user's page.
+export function linkTo(user) {
+  const link = element("a");
+  link.href = `#${encodeURIComponent(user)}`;
+  link.append(element("bdi", visible(user)));
+  return link;
+}
+
+// What a request of the log is called.
+export const KINDS = {
+  attempt: "login", registered: "register", password: "new password", devices: "forget devices",
+  block: "block by hand", disabled: "disable", enabled: "enable", deleted: "delete",
+};
+
+// What the verdict says of a request that checked no password.
+const CLEARED = { accepted: "cleared", rejected: "nothing to clear" };
+const DONE = {
+  registered: CLEARED, unblock: CLEARED, password: CLEARED,
+  block: { accepted: "blocked", rejected: "blocked for longer already" },
+};
+
+export const outcomeOf = ({ kind, verdict }) => DONE[kind]?.[verdict] ?? verdict;
 
 export function words(error) {
   if (error instanceof Problem) return error.message;

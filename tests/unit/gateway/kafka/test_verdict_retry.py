@@ -76,14 +76,16 @@ class Log:
 
 
 def ask(made: Blocklist, log: Log, seconds: float = 30.0) -> Verdict:
-    """A login's question."""
-    return asyncio.run(
-        VerdictRetry(made, log).ask(
+    """A login's question, with so many seconds from its first step on."""
+
+    async def asked() -> Verdict:
+        return await VerdictRetry(made, log).ask(
             USER,
             time.monotonic() + seconds,
             lambda id_, reply, partitions, _: Attempt(id_, reply, USER, True, partitions),
         )
-    )
+
+    return asyncio.run(asked())
 
 
 def test_what_was_not_decided_is_asked_where_the_account_is_now() -> None:
@@ -103,7 +105,7 @@ def test_who_never_hears_of_the_new_partitions_gives_up_in_time() -> None:
     made = blocklist()
     log = Log(made, grows=False)
     with pytest.raises(UnavailableError):
-        ask(made, log, seconds=0.1)
+        ask(made, log, seconds=0.5)
     assert [destination for destination, _ in log.asked] == [BEFORE]
 
 

@@ -90,10 +90,11 @@ def test_a_sparse_audit_is_looked_through_in_few_steps() -> None:
     assert audit.looks[-1][0] == 0
 
 
-def test_one_account_takes_one_look() -> None:
-    """There is an index."""
+@pytest.mark.parametrize("wanted", [{"user": "ana"}, {"operator": "Cleo"}, {"operator": ""}])
+def test_one_account_takes_one_look_and_so_do_operators(wanted: dict[str, str]) -> None:
+    """There are indexes."""
     audit = Audit([NOW_MS - HOUR_MS])
-    assert page(audit, ALL._replace(user="ana")) == ([NOW_MS - HOUR_MS], None)
+    assert page(audit, ALL._replace(**wanted)) == ([NOW_MS - HOUR_MS], None)
     assert audit.looks == [(0, 2**62)]
 
 

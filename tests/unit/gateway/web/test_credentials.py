@@ -17,6 +17,7 @@ from gateway.web.credentials import (
     NewPassword,
     PasswordChange,
     parse,
+    read_block_list,
     read_credentials,
     read_disabling,
     read_new_credentials,
@@ -182,3 +183,15 @@ def test_bodies_that_disable_nothing(body: object, sentence: str) -> None:
         asyncio.run(read_disabling(Request(body)))
     assert str(refused.value) == sentence
     assert asyncio.run(read_disabling(Request({"disabled": False}))) == Disabling(False)
+
+
+@pytest.mark.parametrize(
+    "users", [None, [], ["ana"] * 1_001, ["ana", 1], {"ana": 1}], ids=lambda users: str(users)[:9]
+)
+def test_lists_of_nobody_or_of_too_many(users: object) -> None:
+    """Each is refused with what is wrong about it."""
+    with pytest.raises(InvalidInputError) as refused:
+        asyncio.run(read_block_list(Request({"users": users})))
+    assert str(refused.value) == "users must be a list of 1 to 1000 strings"
+    with pytest.raises(InvalidInputError, match='The body has no "users"'):
+        asyncio.run(read_block_list(Request({"reason": "x"})))

@@ -1,0 +1,150 @@
+// Several blocks at once: they are chosen in the list, and lifted with one reason.
+
+import { alone, lines, visible } from "/static/ask.js";
+import { at, element, show, words } from "/static/page.js";
+
+const MOST = 1000; // accounts in one request
+const MOST_BYTES = 12_000; // of their names in it
+
+const chosen = new Set();
+let stop = null; // ends the request that is under way
+let whenLoggedIn, changed, say; // what else the console does
+
+export const anyChosen = () => chosen.size > 0;
+
+// A row's box; names that are chosen stay so on other pages of the list.
+export function box(name) {
+  const made = element("input");
+  made.type = "checkbox";
+  made.setAttribute("aria-label", `Choose ${alone(name)}`);
+  made.addEventListener("change", () => {
+    if (made.checked) chosen.add(name);
+    else chosen.delete(name);
+    showChosen();
+  });
+  return made;
+}
+
+const boxes = () => [...at("names").querySelectorAll("input")];
+const nameOf = (one) => one.closest("li").dataset.user;
+const accounts = (number) => `${number.toLocaleString("en")} account${number === 1 ? "" : "s"}`;
+
+export function showChosen() {
+  for (const one of boxes()) one.checked = chosen.has(nameOf(one));
+  const shown = boxes().filter((one) => one.checked).length;
+  at("choosing").hidden = boxes().length === 0 && !anyChosen();
+  at("choose-all").checked = shown > 0 && shown === boxes().length;
+  at("choose-all").indeterminate = shown > 0 && shown < boxes().length;
+  show("chosen", anyChosen() ? `${accounts(chosen.size)} chosen; the list stands still.` : "");
+  at("choose-none").hidden = at("lift").hidden = !anyChosen();
+}
+
+function chooseAll() {
+  for (const one of boxes()) {
+    if (at("choose-all").checked) chosen.add(nameOf(one));
+    else chosen.delete(nameOf(one));
+  }
+  showChosen();
+}
+
+function chooseNone() {
+  chosen.clear();
+  showChosen();
+  at("choose-all").focus();
+  changed();
+}
+
+function askToLift() {
+  at("lifting-title").textContent = `Unblock ${accounts(chosen.size)}?`;
+  at("lifting-users").replaceChildren(...[...chosen].map((name) => {
+    const item = element("li");
+    item.append(element("bdi", visible(name)));
+    return item;
+  }));
+  at("lift-reason").value = "";
+  at("lifting-failed").replaceChildren();
+  show("lifting-error", "");
+  show("lifting-done", "");
+  at("lifting-bar").hidden = true;
+  at("lifting-no").textContent = "Keep blocked";
+  at("lifting-yes").hidden = false;
+  at("lifting").showModal();
+}
+
+function* requests(names) {
+  let some = [], size = 0;
+  for (const name of names) {
+    const length = new TextEncoder().encode(JSON.stringify(name)).length + 1;
+    if (some.length === MOST || (some.length && size + length > MOST_BYTES)) {
+      yield some;
+      [some, size] = [[], 0];
+    }
+    some.push(name);
+    size += length;
+  }
+  yield some;
+}
+
+async function lift(event) {
+  event.preventDefault();
+  const names = [...chosen], reason = at("lift-reason").value.trim();
+  const came = { lifted: 0, free: 0, failed: 0 };
+  const bar = at("lifting-bar");
+  Object.assign(bar, { max: names.length, value: 0, hidden: false });
+  at("lifting-failed").replaceChildren();
+  show("lifting-error", "");
+  at("lifting-yes").disabled = true;
+  at("lifting-no").textContent = "Stop";
+  stop = new AbortController();
+  const each = ({ user, unblocked, error, code }) => {
+    bar.value += 1;
+    if (unblocked) came.lifted += 1;
+    else if (code === "not_found") came.free += 1;
+    else {
+      came.failed += 1;
+      const item = element("li", `${alone(user)}: ${error}`);
+      at("lifting-failed").append(item);
+    }
+    if (unblocked || code === "not_found") chosen.delete(user);
+    show("lifting-done", result(came, names.length));
+  };
+  try {
+    for (const users of requests(names)) {
+      await lines("DELETE", "/blocked", reason ? { users, reason } : { users }, each, stop.signal);
+    }
+  } catch (error) {
+    const why = stop.signal.aborted ? "It was stopped." : words(error);
+    show("lifting-error", `${why} ${result(came, names.length)}`);
+    if (error.status === 401) whenLoggedIn(() => {}, true);
+  }
+  stop = null;
+  at("lifting-yes").disabled = false;
+  at("lifting-yes").hidden = !anyChosen();
+  at("lifting-no").textContent = "Close";
+  showChosen();
+  say(result(came, names.length));
+  if (!anyChosen()) at("lifting").close();
+  changed();
+}
+
+function result({ lifted, free, failed }, all) {
+  return [
+    `${lifted.toLocaleString("en")} of ${accounts(all)} unblocked.`,
+    free && `${free.toLocaleString("en")} were not blocked any more.`,
+    failed && `${failed.toLocaleString("en")} failed.`,
+  ].filter(Boolean).join(" ");
+}
+
+// `loggedIn(then, anew)` does it as an operator; `after` looks at the list; `tell` says a sentence.
+export function chooseSeveral(loggedIn, after, tell) {
+  [whenLoggedIn, changed, say] = [loggedIn, after, tell];
+  at("choose-all").addEventListener("change", chooseAll);
+  at("choose-none").addEventListener("click", chooseNone);
+  at("lift").addEventListener("click", () => whenLoggedIn(askToLift));
+  at("lifting-form").addEventListener("submit", lift);
+  at("lifting-no").addEventListener("click", () => (stop ? stop.abort() : at("lifting").close()));
+  at("lifting").addEventListener("cancel", (event) => {
+    if (stop) event.preventDefault(); // its end is worth a look
+    stop?.abort();
+  });
+}

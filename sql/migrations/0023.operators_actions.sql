@@ -1,0 +1,4 @@
+-- depends: 0021.newest_blocks
+
+-- What operators did is found among all that others did: a row for each thing, and none for a login.
+CREATE INDEX audit_operator ON audit (appended_ms) WHERE operator IS NOT NULL;
