@@ -8,7 +8,7 @@ READY := .venv/installed
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help up venv test tests check alerts dashboard integrations chart sbom chaos fuzz bench costs plan loadtest attack pictures clean
+.PHONY: help up venv test tests check alerts dashboard integrations chart sbom chaos fuzz bench costs plan loadtest attack pictures console clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /make \1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r what why; \
@@ -69,6 +69,9 @@ loadtest: $(READY)  ## load what is up; SCENARIO=..., USERS=..., TIME=... choose
 
 pictures: $(READY)  ## take the pictures of the console for the README, with Chromium
 	@exec $(BIN)/python -m tests.pictures
+
+console: $(READY)  ## how long the console takes among 1,000,000 blocks and under load, in Chromium
+	@exec $(BIN)/python -m tests.console_speed $(ARGS)
 
 attack: $(READY)  ## attack a system of its own in every known way, and judge; ATTACKS=idle,... chooses
 	@$(if $(ATTACKS),ATTACKS=$(ATTACKS)) exec $(BIN)/python -m loadtest.attacks $(ARGS)

@@ -58,10 +58,17 @@ function nameThePage() {
 // ---- Who is blocked now -----------------------------------------------------------------------
 
 async function lookAtList() {
-  const address = pages.at(-1);
+  let address = pages.at(-1);
   try {
-    const { body, link } = await ask("GET", address);
+    let { body, link } = await ask("GET", address);
     if (address !== pages.at(-1)) return; // another page was chosen meanwhile
+    // An answer looks at a bounded number of blocks: the first one that is wanted may be behind them.
+    while (body.blocked.length === 0 && nextPage(link)) {
+      show("list-empty", "Looking at older blocks…");
+      address = pages[pages.length - 1] = nextPage(link);
+      ({ body, link } = await ask("GET", address));
+      if (address !== pages.at(-1)) return;
+    }
     next = nextPage(link);
     fillList(body.blocked);
     show("list-error", "");
@@ -187,7 +194,7 @@ function showBlock(block) {
   at("since").textContent = time(block.since);
   at("until").textContent = block.until === null ? "an operator lifts it" : time(block.until);
   at("why").textContent = block.why;
-  at("level").textContent = block.by_hand ? `${block.level}, and this one by hand` : block.level;
+  at("level").textContent = block.by_hand ? `${block.level}; a block by hand does not raise it` : block.level;
   at("failures").textContent = block.failures;
 }
 

@@ -78,7 +78,7 @@ def lifting(users: list[str], scenario: Callable[[Log, Connection], Awaitable[No
             await connection.send_complete()
             await scenario(log, cast(Connection, connection))
 
-    asyncio.run(exchange())
+    asyncio.run(asyncio.wait_for(exchange(), 120))
 
 
 async def line(connection: Connection) -> Any:

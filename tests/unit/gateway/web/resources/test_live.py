@@ -74,7 +74,7 @@ def watching(scenario: Callable[[GatewayApp, Looks, Connection], Awaitable[None]
             async with asyncio.timeout(60):
                 await scenario(app, looks, cast(Connection, connection))
 
-    asyncio.run(exchange())
+    asyncio.run(asyncio.wait_for(exchange(), 120))
     assert not live._watchers
 
 

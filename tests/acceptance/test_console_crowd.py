@@ -1,0 +1,87 @@
+"""The console of a system with very many blocks, and of one that is under load."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import msgspec
+import psycopg
+import pytest
+from playwright.async_api import Page, expect
+
+from bench import blocks
+from bench.client import Job, drive
+from tests.acceptance.system import Client, RunningSystem
+from tests.acceptance.test_console import WRONG, visit
+from tests.harness.console_looks import Looks
+from tests.harness.operators import OPERATOR_TOKEN
+
+BLOCKS = 100_000
+"""`make console` does the same with 1,000,000, and says how long it takes."""
+
+LOAD = Job(port=0, users="crowd-", accounts=4, clients=16, seconds=10.0, password=WRONG)
+
+
+@pytest.fixture
+def crowded(system: RunningSystem) -> Iterator[RunningSystem]:
+    """With so many blocks, for one test."""
+    blocks.insert(system.database_url, BLOCKS)
+    yield system
+    with psycopg.connect(system.database_url) as connection:
+        connection.execute(
+            "DELETE FROM lock_states WHERE starts_with(username, %s)", (blocks.NAMES,)
+        )
+
+
+def test_everything_can_be_done_among_very_many_blocks(crowded: RunningSystem):
+    """Every question of the page looks at a bounded number of them."""
+
+    async def scenario(client: Client, page: Page) -> None:
+        looks = Looks(page, crowded.operator_url, BLOCKS)
+        await client.operator("POST", "/blocked/crowd.by.hand", {"reason": "for a first action"})
+        await looks.log_in(OPERATOR_TOKEN)
+        await looks.all()
+        assert len(looks.seconds) == 7
+
+    visit(crowded, scenario)
+
+
+def test_a_name_that_nobody_has_is_looked_for_among_all_of_them(crowded: RunningSystem):
+    """By itself, as far as there are blocks: an empty page before the last one is no answer."""
+
+    async def scenario(_client: Client, page: Page) -> None:
+        await page.goto(crowded.operator_url)
+        await page.locator("#filter").fill("nobody-has-this")
+        await expect(page.locator("#list-empty")).to_have_text(
+            "Nobody with this in the name is blocked."
+        )
+
+    visit(crowded, scenario)
+
+
+def test_the_page_goes_on_during_a_load_of_refusals(system: RunningSystem):
+    """Live figures tell of it, and a block is lifted meanwhile."""
+
+    async def scenario(client: Client, page: Page) -> None:
+        for number in range(1, LOAD.accounts + 1):
+            order = {"reason": "under load"}
+            path = f"/blocked/{LOAD.users}{number}"
+            assert (await client.operator("POST", path, order)).status == 200
+        await Looks(page, system.operator_url, 0).log_in(OPERATOR_TOKEN)
+        job = msgspec.structs.replace(LOAD, port=urlsplit(system.login_url).port or 0)
+        loading = asyncio.ensure_future(asyncio.to_thread(drive, job, 403))
+        try:
+            await expect(page.locator("#live-results")).to_contain_text("final")
+            await client.operator("POST", "/blocked/crowd.other", {"reason": "x"})
+            await page.evaluate("location.hash = 'crowd.other'")
+            await expect(page.locator("#state")).to_have_text("Blocked")
+            await page.locator("#unblock").click()
+            await page.locator("#confirm-yes").click()
+            await expect(page.locator("#state")).to_have_text("Not blocked")
+        finally:
+            outcome = await loading
+        assert outcome.statuses
+
+    visit(system, scenario)
