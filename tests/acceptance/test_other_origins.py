@@ -95,7 +95,7 @@ async def elsewhere(browser: Browser) -> AsyncIterator[Page]:
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
     page = await browser.new_page()
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(90_000)
     await page.goto(f"http://evil.example:{server.server_port}/")
     yield page
     await page.close()

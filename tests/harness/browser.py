@@ -16,7 +16,7 @@ FLAGS = [
     "--disable-sync",
 ]
 
-expect.set_options(timeout=30_000)  # a busy machine is not what a test is about
+expect.set_options(timeout=90_000)  # a busy machine is not what a test is about
 
 
 def chromium() -> str:

@@ -19,8 +19,10 @@ from local.servers import Servers
 from sql.migrate import migrate
 from sql.topology import settle_partitions
 from tests.harness.owner import PARTITION, Owners, work, wrong
+from tests.harness.waiting import wait_until
 from tests.kafka import at
 from workers.partition import publisher
+from workers.supervisor.end_offsets import EndOffsets
 
 PATIENCE_SECONDS = 60.0  # far beyond what an election takes
 
@@ -49,6 +51,8 @@ def test_one_broker_of_three_may_die(
             work(owner, until=1)  # the policy
             _put(kafka)
             work(owner, until=2)
+            ends = EndOffsets(at(kafka))
+            _wait_for_end(ends, 2)
             leader = describe(admin, ATTEMPTS).partitions[PARTITION].leader.id
             holder = psutil.Process(servers.pids[f"kafka-{leader}"])
             holder.send_signal(signal.SIGSTOP)  # else it would start the broker again at once
@@ -56,12 +60,23 @@ def test_one_broker_of_three_may_die(
                 os.kill(holder.children()[0].pid, signal.SIGKILL)
                 _put(kafka)
                 work(owner, until=3)
+                _wait_for_end(ends, 3)  # of the partition's new leader
                 successor = owners.new(servers.database_url, "successor")
                 successor.claim()
                 _put(kafka)
                 work(successor, until=4)
             finally:
                 holder.send_signal(signal.SIGCONT)
+
+
+def _wait_for_end(ends: EndOffsets, offset: int) -> None:
+    """Return when a host that asks on and on knows that the partition ends here."""
+
+    def known() -> bool:
+        ends.ask([PARTITION])
+        return ends.ends() == {PARTITION: offset}
+
+    wait_until(known)
 
 
 def _put(kafka: str) -> None:

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from confluent_kafka import TopicPartition
+
+from settings import Settings
 from workers.metrics import PartitionGauge
+from workers.supervisor import end_offsets
 from workers.supervisor.end_offsets import lag
 
 
@@ -15,6 +24,19 @@ def test_nothing_is_said_of_what_is_not_known():
     """Neither where Kafka does not answer, nor of a partition that it was not asked about."""
     assert lag(None, {0: 7}) == {}
     assert lag({1: 10}, {0: 7}) == {}
+
+
+def test_an_offset_below_zero_is_no_answer(monkeypatch: pytest.MonkeyPatch):
+    """librdkafka gives one, and no error, where a request came to its end on the way."""
+    answers: dict[TopicPartition, Future[Any]] = {}
+    admin = SimpleNamespace(list_offsets=lambda *_, **__: answers)
+    monkeypatch.setattr(end_offsets, "AdminClient", lambda _: admin)
+    asked = end_offsets.EndOffsets(Settings(kafka_bootstrap_servers="127.0.0.1:1"))
+    for offset, found in ((-1001, None), (7, {0: 7})):
+        answers[TopicPartition("attempts", 0)] = answer = Future()
+        answer.set_result(SimpleNamespace(offset=offset))
+        asked.ask([0])
+        assert asked.ends() == found
 
 
 def test_a_partition_that_is_somewhere_else_has_no_series_here():
