@@ -20,9 +20,9 @@ class EndOffsets:
     It does not request the group's offsets: librdkafka's requests to a group's coordinator now and
     then end the process when a broker comes back [measured: twice in 250 faults].
 
-    A request that failed is followed by one of a new client: to the former one a partition has the
-    leader and the epoch that it had, for as long as librdkafka keeps them, which is a quarter of an
-    hour [measured: after a broker stood still for three seconds].
+    A request that failed is followed by one of a new client: the former one keeps a partition's old
+    leader and epoch, and all its further requests fail [measured: for the minute that was watched,
+    after a broker stood still for three seconds].
     """
 
     def __init__(self, settings: Settings) -> None:
