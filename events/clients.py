@@ -229,7 +229,7 @@ def end_offset(
     OFFSET_END in an assignment is resolved later, when the awaited record may already be written.
     """
     ends = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=seconds)
-    if ends is None:
+    if ends is None or ends[1] < 0:
         raise KafkaException(
             f"The brokers did not give the end offset of {topic} within {seconds:g} s"
         )

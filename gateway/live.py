@@ -8,11 +8,11 @@ for any of it, and without anybody who watches nothing of it is done.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import structlog
@@ -37,7 +37,7 @@ UNWATCHED_LOOKS = 3
 """After so many that nobody waited for there are no more."""
 
 END_SECONDS = 0.5
-"""The brokers' time to say where a partition ends."""
+"""The brokers' time to say where partitions end; a look takes about twice as long at most."""
 
 logger = structlog.get_logger()
 
@@ -114,7 +114,8 @@ class Live:
         self._settings = settings
         self._blocklist = blocklist
         self._look = look or self._count
-        self._consumer: Consumer | None = None
+        self._consumer: Consumer | None = None  # of the thread alone
+        self._thread = ThreadPoolExecutor(1, "live")
         self._next: asyncio.Future[LiveFigures] | None = None
         self._looking: asyncio.Task[None] | None = None
         self._watched = False
@@ -122,7 +123,7 @@ class Live:
     async def next(self) -> LiveFigures:
         """The figures of the next look. Raises UnavailableError where it failed."""
         self._watched = True
-        if self._looking is None or self._looking.done():
+        if self._looking is None:
             self._next = asyncio.get_running_loop().create_future()
             self._looking = asyncio.ensure_future(self._keep_looking())
         assert self._next
@@ -132,16 +133,19 @@ class Live:
         """Look no more."""
         if self._looking:
             self._looking.cancel()
-        if self._consumer:
-            await asyncio.to_thread(self._consumer.close)
+            await asyncio.wait([self._looking])
+        self._thread.shutdown(wait=False)
 
     async def _keep_looking(self) -> None:
         looks: deque[Counted] = deque(maxlen=LATENCY_LOOKS + 1)
         unwatched = 0
+        loop = asyncio.get_running_loop()
         try:
             while self._watched or unwatched < UNWATCHED_LOOKS:
                 began = time.monotonic()
-                looks.append(await asyncio.to_thread(self._look, self._blocklist.partitions))
+                looks.append(
+                    await loop.run_in_executor(self._thread, self._look, self._blocklist.partitions)
+                )
                 if len(looks) > 1:
                     unwatched = 0 if self._watched else unwatched + 1
                     self._tell(figures(looks[0], looks[-2], looks[-1], self._blocklist))
@@ -152,6 +156,8 @@ class Live:
             assert self._next
             self._next.set_exception(UnavailableError("Nothing is known of what goes on now"))
             self._next.exception()  # nobody need wait for it
+            self._looking = None
+            self._thread.submit(self._disconnect)  # after what it does now
 
     def _tell(self, found: LiveFigures) -> None:
         waiting, self._next = self._next, asyncio.get_running_loop().create_future()
@@ -172,14 +178,24 @@ class Live:
     def _ends(self, partitions: int) -> dict[int, int]:
         ends: dict[int, int] = {}
         topic = self._settings.prefixed(ATTEMPTS)
-        with contextlib.suppress(KafkaException):  # where one does not answer, none is waited for
+        try:
             if self._consumer is None:
                 # Others hear of the same failures, and report them.
                 options = {"log_level": QUIET_LOG_LEVEL, "error_cb": lambda _: None}
                 self._consumer = assigned_consumer(self._settings, options)
+            until = time.monotonic() + END_SECONDS
             for partition in range(partitions):
+                if time.monotonic() >= until:
+                    break
                 ends[partition] = end_offset(self._consumer, topic, partition, END_SECONDS)
+        except KafkaException:  # where one does not answer, none is waited for
+            self._disconnect()  # a new one asks again for the leaders
         return ends
+
+    def _disconnect(self) -> None:
+        if self._consumer is not None:
+            self._consumer.close()
+            self._consumer = None
 
 
 def figures(oldest: Counted, before: Counted, now: Counted, blocklist: Blocklist) -> LiveFigures:
@@ -217,7 +233,7 @@ def figures(oldest: Counted, before: Counted, now: Counted, blocklist: Blocklist
                 epoch=owner.epoch,
                 next=owner.next.offset,
                 lag=max(0, now.ends[number] - owner.next.offset) if number in now.ends else None,
-                heard=None if math.isinf(owner.heard) else round(now.at - owner.heard, 1),
+                heard=None if math.isinf(owner.heard) else round(max(0.0, now.at - owner.heard), 1),
             )
             for number, owner in enumerate(blocklist.owners())
         ],

@@ -383,8 +383,9 @@ def test_a_policy_that_is_tried_is_shown(system: RunningSystem):
         await page.goto(system.operator_url)
         await expect(page.locator("#shadow-policy")).to_have_text("threshold 3, window_ms 60,000")
         assert (await asyncio.to_thread(said, system.env, "shadow", "end")) is not None
-        await page.reload()
-        await expect(page.locator("#policies tr").nth(1)).to_be_visible()
+        async with page.expect_response(lambda answer: answer.url.endswith("/policy")) as answered:
+            await page.reload()
+        await (await answered.value).finished()
         await expect(page.locator("#shadow")).to_be_hidden()
 
     visit(system, scenario)

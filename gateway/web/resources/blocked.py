@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
+from typing import cast
 from urllib.parse import quote
 
 import msgspec
 from psycopg import AsyncConnection
-from quart import Blueprint, Response, request
+from quart import Blueprint, Response, current_app, request
 
 from events.messages import FOREVER, Block, Decision, Unblock
 from gateway.errors import (
@@ -32,7 +33,7 @@ from gateway.postgres.operator_queries import (
 from gateway.services import Services
 from gateway.timestamps import iso
 from gateway.web import responses, schemas
-from gateway.web.app import current_request, services
+from gateway.web.app import GatewayApp, current_request, services
 from gateway.web.credentials import (
     BlockList,
     BlockOrder,
@@ -164,7 +165,8 @@ async def lift_blocks() -> Response:
     """Lift the blocks of a list of accounts, each as if it were the only one.
 
     The answer has a line of JSON for each as soon as it is done, so in any order. A failure of one
-    is in its line, and the others go on. Where the client leaves, no further one begins.
+    is in its line, and the others go on. Where the client leaves, or this process is to end, no
+    further one begins, and those have no line.
     """
     here, asked = services(), current_request()
     wanted = await read_block_list(asked)
@@ -173,12 +175,12 @@ async def lift_blocks() -> Response:
         raise OverloadedError(
             f"{MOST_LISTS} lists are being lifted already; try again when one of them is done"
         )
-    gone = asked.gone()
+    gone, stopping = asked.gone(), cast(GatewayApp, current_app).stopping
     turns = asyncio.Semaphore(LIFTED_AT_ONCE)
 
     async def one(user: str) -> LiftedOne | None:
         async with turns:
-            if gone.done():
+            if gone.done() or stopping.is_set():
                 return None
             try:
                 due = time.monotonic() + here.settings.deadline_seconds

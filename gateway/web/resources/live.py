@@ -27,7 +27,7 @@ MOST_WATCHERS = 32
 WATCH_SECONDS = 3_600.0
 """A stream ends then; a browser asks again by itself."""
 
-CHECK_SECONDS = 5.0
+CHECK_SECONDS = 3.0
 """Between two looks whether a stream's client may still see it."""
 
 _watchers: set[object] = set()

@@ -5,7 +5,7 @@ import { watch } from "/static/live.js";
 import { lookAtOverview, turnActions } from "/static/overview.js";
 import { at, element, show, words } from "/static/page.js";
 import { historyPage, showHistory, turnHistory } from "/static/history.js";
-import { anyChosen, box, chooseSeveral, showChosen } from "/static/several.js";
+import { anyChosen, awaitList, box, chooseSeveral, showChosen } from "/static/several.js";
 
 const PAGE = 100; // blocks in one page of the list
 const EVERY = 5000; // ms between two looks at everything
@@ -70,6 +70,7 @@ async function lookAtList() {
       if (address !== pages.at(-1)) return;
     }
     next = nextPage(link);
+    awaitList(false);
     fillList(body.blocked);
     show("list-error", "");
     at("updated").textContent = `Updated ${clock(new Date())}.`;
@@ -126,6 +127,7 @@ function turn(forward) {
   if (forward) pages.push(next);
   else pages.pop();
   at("previous").disabled = at("next").disabled = true;
+  awaitList(true);
   at("names").scrollTop = 0;
   at("names").focus();
   lookAtList();
@@ -135,6 +137,7 @@ let filtering; // timer of the filter: one look for a word, and not one for each
 
 function filter() {
   clearTimeout(filtering);
+  awaitList(true);
   filtering = setTimeout(() => {
     pages.splice(0, pages.length, firstPage(at("filter").value.trim()));
     at("names").scrollTop = 0;

@@ -14,6 +14,7 @@ export function historyPage(name) {
     user = name;
     page = firstPage();
     shown = "";
+    at("history-older").disabled = at("history-newest").disabled = true; // until its answer is here
   }
   return page;
 }

@@ -8,6 +8,7 @@ const WIDTH = 240, HEIGHT = 40; // of it
 
 let stream = null;
 let again; // timer of the next try
+let late; // timer until that is worth a sentence: streams end now and then, and begin again
 let seen = []; // logins a second, newest last
 
 const number = (n) => n.toLocaleString("en", { maximumFractionDigits: n < 10 ? 1 : 0 });
@@ -16,6 +17,7 @@ const sum = (counts) => Object.values(counts).reduce((all, one) => all + one, 0)
 // Watch while this is wanted; a page that nobody looks at asks nothing.
 export function watch(wanted) {
   clearTimeout(again);
+  if (!wanted) clearTimeout(late);
   if (wanted === (stream !== null)) return;
   if (!wanted) {
     stream.close();
@@ -26,7 +28,8 @@ export function watch(wanted) {
   stream = new EventSource("/live");
   stream.addEventListener("message", ({ data }) => showLive(JSON.parse(data)));
   stream.addEventListener("error", () => {
-    show("live-error", "These figures stand still. This page keeps trying.");
+    clearTimeout(late);
+    late = setTimeout(() => show("live-error", "These figures stand still. This page keeps trying."), AGAIN);
     if (stream.readyState !== EventSource.CLOSED) return; // the browser tries again by itself
     stream = null;
     again = setTimeout(() => watch(true), AGAIN);
@@ -36,6 +39,7 @@ export function watch(wanted) {
 function showLive({
   logins, verdicts, login_seconds: login, verdict_seconds: verdict, partitions,
 }) {
+  clearTimeout(late);
   show("live-error", "");
   at("live").hidden = false;
   const all = sum(logins);
@@ -52,8 +56,11 @@ function showLive({
 const time = (seconds) => (seconds < 1 ? `${number(seconds * 1000)} ms` : `${number(seconds)} s`);
 
 function within({ half, most }) {
-  return half === null ? "none came in 10 s" : `half within ${time(half)}, 99% within ${time(most)}`;
+  return half === null ? "none came in 10 s" : `half ${bound(half)}, 99% ${bound(most)}`;
 }
+
+const LONGEST = 10; // s, the last bound that is counted
+const bound = (seconds) => (seconds < LONGEST ? `within ${time(seconds)}` : `in ${LONGEST} s or more`);
 
 const lives = ({ heard }) => heard !== null && heard <= 2;
 

@@ -9,6 +9,7 @@ const ACTIONS = "/attempts?operator=&limit=20";
 
 let page = ACTIONS; // of what operators did
 let older = null;
+let shown = ""; // what its table has, to leave it alone while nothing changed
 
 export async function lookAtOverview() {
   await Promise.all([
@@ -19,7 +20,12 @@ export async function lookAtOverview() {
   ]);
 }
 
-const lookAtActions = () => look("actions", page, showActions);
+function lookAtActions() {
+  const address = page;
+  return look("actions", address, (body, link) => {
+    if (address === page) showActions(body, link); // else another page was chosen meanwhile
+  });
+}
 
 export async function turnActions(further) {
   page = further ? older : ACTIONS;
@@ -82,15 +88,18 @@ function showShadow({ tried }) {
   at("shadow-policy").textContent = values(tried.policy, tried.changed) || "the same";
 }
 
-// A policy and a layout have a record in each partition, which together are one thing that was done.
+// A policy has a record in each partition, which together are one thing that was done.
 function showActions({ attempts }, link) {
   older = nextPage(link);
   at("older").disabled = older === null;
   at("newest").disabled = page === ACTIONS;
+  const now = JSON.stringify(attempts);
+  if (now === shown) return; // a link that has the focus keeps it
+  shown = now;
   const all = new Map();
   for (const done of attempts) {
     const { kind, policy, operator, reason, id } = done;
-    all.set(["policy", "layout"].includes(kind) ? JSON.stringify([kind, policy, operator, reason]) : id, done);
+    all.set(kind === "policy" ? JSON.stringify([policy, operator, reason]) : id, done);
   }
   at("actions-empty").hidden = all.size > 0;
   at("actions").hidden = all.size === 0;

@@ -39,6 +39,11 @@ export function showChosen() {
   at("choose-none").hidden = at("lift").hidden = !anyChosen();
 }
 
+// While another list is on its way, the rows that stand there are not the ones that are asked for.
+export function awaitList(waits) {
+  at("choose-all").disabled = waits;
+}
+
 function chooseAll() {
   for (const one of boxes()) {
     if (at("choose-all").checked) chosen.add(nameOf(one));
@@ -114,7 +119,7 @@ async function lift(event) {
     }
   } catch (error) {
     const why = stop.signal.aborted ? "It was stopped." : words(error);
-    show("lifting-error", `${why} ${result(came, names.length)}`);
+    show("lifting-error", `${why} ${result(came, names.length)} A few more may be unblocked already.`);
     if (error.status === 401) whenLoggedIn(() => {}, true);
   }
   stop = null;
@@ -123,7 +128,10 @@ async function lift(event) {
   at("lifting-no").textContent = "Close";
   showChosen();
   say(result(came, names.length));
-  if (!anyChosen()) at("lifting").close();
+  if (!anyChosen()) {
+    at("lifting").close();
+    at("names").focus();
+  }
   changed();
 }
 
