@@ -38,7 +38,7 @@ LATE = ("test_accounts.py", "test_registration.py", "test_verdicts.py")
 
 LAST = (
     *("test_five.py", "test_stuck.py", "test_policy_in_force.py"),
-    *("test_overload.py", "test_client_gone.py"),
+    *("test_overload.py", "test_client_gone.py", "test_console_crowd.py"),
 )
 """Those that only start systems of their own. Each ends the shared one, which is started again for
 the next test that wants it."""
