@@ -45,6 +45,7 @@ class Looks:
             "a name among all", self._typed(rare), page.locator(f"#names a >> text=/{rare}$/"), 1
         )
         await self._take("a user's history", self._opened(rare))
+        await self._take("a name that nobody has", self._missed())
         await page.locator("#filter").fill("")
         await expect(names).to_have_count(PAGE)
         await page.locator("#choose-all").check()
@@ -70,6 +71,12 @@ class Looks:
 
     async def _typed(self, text: str) -> None:
         await self._page.locator("#filter").fill(text)
+
+    async def _missed(self) -> None:
+        await self._typed("nobody-has-this")
+        await expect(self._page.locator("#list-empty")).to_have_text(
+            "Nobody with this in the name is blocked."
+        )
 
     async def _opened(self, user: str) -> None:
         await self._page.evaluate("user => { location.hash = user; }", user)
