@@ -100,6 +100,7 @@ async function lift(event) {
   show("lifting-error", "");
   at("lifting-yes").disabled = true;
   at("lifting-no").textContent = "Stop";
+  at("lifting-done").ariaBusy = true; // it is spoken at the end, and not for each account
   stop = new AbortController();
   const each = ({ user, unblocked, error, code }) => {
     bar.value += 1;
@@ -123,6 +124,7 @@ async function lift(event) {
     if (error.status === 401) whenLoggedIn(() => {}, true);
   }
   stop = null;
+  at("lifting-done").ariaBusy = false;
   at("lifting-yes").disabled = false;
   at("lifting-yes").hidden = !anyChosen();
   at("lifting-no").textContent = "Close";
