@@ -15,7 +15,7 @@ from psycopg.rows import class_row
 
 from sql.connection import Limits, connection_options
 from workers.relay.event import AnyEvent, Decided, End, Note
-from workers.relay.webhooks import enqueue
+from workers.relay.webhooks import bodies, enqueue
 
 LOCK = 0x72656C6179
 """The key of the advisory lock: any number, the same on every host."""
@@ -27,6 +27,10 @@ STATEMENT_MS = 10_000
 
 BATCHES = 200
 """Batches of a partition that are read at once: a hundred thousand decisions at most."""
+
+ROWS = 2_000
+"""Decisions that are handled at once, of all partitions: what follows from them is made, sent and
+noted within a small part of the time that a leader may say nothing."""
 
 EXPIRIES = 1_000
 """Ends of blocks that are handled at once."""
@@ -88,14 +92,17 @@ class Journal:
         return int(ms)
 
     def behind(self) -> list[Behind]:
-        """The partitions with decisions after their cursors. A new partition's is at its start."""
+        """The partitions with decisions after their cursors, those of old generations first.
+
+        A new partition's cursor is at its start.
+        """
         rows = self._connection.execute(
             "SELECT p.partition, coalesce(c.generation, 0), coalesce(c.next_offset, 0),"
             "       p.generation, p.next_offset"
             "  FROM partition_progress p LEFT JOIN event_cursors c USING (partition)"
             " WHERE (coalesce(c.generation, 0), coalesce(c.next_offset, 0))"
             "       < (p.generation, p.next_offset)"
-            " ORDER BY p.partition"
+            " ORDER BY coalesce(c.generation, 0), p.partition"
         )
         return [
             Behind(Cursor(n, generation, offset), Cursor(n, *now))
@@ -112,9 +119,11 @@ class Journal:
         ).fetchone()
         return row and row[0]
 
-    def decided(self, behind: Behind) -> tuple[Cursor, list[Decided]]:
+    def decided(self, behind: Behind, most: int) -> tuple[Cursor, list[Decided]]:
         """The next decisions of which events may follow, in their order, and where they end."""
         since, now = behind
+        if not most:
+            return since, []
         # The batches say in which days their rows are, so that no other day's table is opened.
         seals = self._connection.execute(
             "SELECT generation, to_offset, first_ms, last_ms FROM audit_seals"
@@ -137,9 +146,14 @@ class Journal:
                 "   AND appended_ms BETWEEN %s AND %s"
                 # Each partition has each policy; the first one's stands for all.
                 "   AND (change <> 0 OR kind = 'policy' AND decision = 0 AND partition = 0)"
-                " ORDER BY generation, log_offset",
-                (*since, *to[1:], min(seal[2] for seal in seals), max(seal[3] for seal in seals)),
+                " ORDER BY generation, log_offset LIMIT %s",
+                (
+                    *(*since, *to[1:]),
+                    *(min(seal[2] for seal in seals), max(seal[3] for seal in seals), most),
+                ),
             ).fetchall()
+        if len(rows) == most:
+            to = Cursor(since.partition, rows[-1].generation, rows[-1].offset + 1)
         return to, rows
 
     def ends_of(self, users: Iterable[str]) -> dict[str, End]:
@@ -199,6 +213,7 @@ class Journal:
 
         The events wait for the webhooks from then on.
         """
+        waiting = bodies(events)
         with self._connection.transaction(), self._connection.cursor() as cursor:
             if cursors:
                 cursor.executemany(
@@ -210,18 +225,19 @@ class Journal:
             if names := sorted(gone):
                 cursor.execute("DELETE FROM event_ends WHERE username = ANY(%s)", (names,))
             if ends:
-                cursor.executemany(
-                    "INSERT INTO event_ends VALUES (%s, %s, %s, %s, %s, %s)"
+                cursor.execute(
+                    "INSERT INTO event_ends SELECT * FROM unnest(%s::text[], %s::bigint[],"
+                    "    %s::bigint[], %s::int[], %s::int[], %s::bigint[])"
                     " ON CONFLICT (username) DO UPDATE SET until_ms = excluded.until_ms,"
                     "    since_ms = excluded.since_ms, partition = excluded.partition,"
                     "    generation = excluded.generation, log_offset = excluded.log_offset",
-                    [(user, *end) for user, end in ends.items()],
+                    [list(ends), *map(list, zip(*ends.values(), strict=True))],
                 )
             if notes:
                 ids = [note.id for note in notes]
                 cursor.execute("DELETE FROM event_notes WHERE id = ANY(%s)", (ids,))
-            if events:
-                enqueue(self._connection, events)
+            if waiting:
+                enqueue(self._connection, waiting)
 
     def _one(self, query: str, *values: object) -> Any:
         return self._connection.execute(query, values).fetchone()
