@@ -7,7 +7,7 @@ by another one, and cannot commit any more.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import psycopg
@@ -23,7 +23,9 @@ LOCK = 0x72656C6179
 IDLE_MS = 1_000
 """So long a leader may say nothing."""
 
-STATEMENT_MS = 10_000
+STATEMENT_MS = 3_000
+"""One that takes longer fails: a third of the time after which a silent process is killed. Between
+two there is a sign of life."""
 
 BATCHES = 200
 """Batches of a partition that are read at once: a hundred thousand decisions at most."""
@@ -58,7 +60,9 @@ class Behind(NamedTuple):
 class Journal:
     """One session of Postgres. Every method may raise ``psycopg.Error``."""
 
-    def __init__(self, database_url: str) -> None:
+    def __init__(self, database_url: str, beat: Callable[[], object] = lambda: None) -> None:
+        """`beat` is called between statements of which each may take long."""
+        self._beat = beat
         self._connection: psycopg.Connection[Any] = psycopg.connect(
             database_url, autocommit=True, **connection_options("relay")
         )
@@ -111,6 +115,7 @@ class Journal:
 
     def oldest_ms(self, behind: Behind) -> int | None:
         """The append time of the first decision that is not published; None where there is none."""
+        self._beat()
         row = self._connection.execute(
             "SELECT first_ms FROM audit_seals"
             " WHERE partition = %s AND (generation, to_offset) > (%s, %s)"
@@ -124,6 +129,7 @@ class Journal:
         since, now = behind
         if not most:
             return since, []
+        self._beat()
         # The batches say in which days their rows are, so that no other day's table is opened.
         seals = self._connection.execute(
             "SELECT generation, to_offset, first_ms, last_ms FROM audit_seals"
@@ -134,6 +140,7 @@ class Journal:
         ).fetchall()
         if not seals:  # a new generation, or batches that retention has deleted
             return now, []
+        self._beat()
         to = now if len(seals) < BATCHES else Cursor(since.partition, *seals[-1][:2])
         with self._connection.cursor(row_factory=class_row(Decided)) as cursor:
             rows = cursor.execute(
@@ -158,6 +165,7 @@ class Journal:
 
     def ends_of(self, users: Iterable[str]) -> dict[str, End]:
         """The ends to come of these accounts' blocks."""
+        self._beat()
         rows = self._connection.execute(
             "SELECT username, until_ms, since_ms, partition, generation, log_offset"
             "  FROM event_ends WHERE username = ANY(%s)",
@@ -189,6 +197,15 @@ class Journal:
                 "  FROM event_notes ORDER BY at, id LIMIT %s",
                 (NOTES,),
             ).fetchall()
+
+    def oldest_other_ms(self) -> int | None:
+        """The time of the first end of a block, which may be to come, or note; None without any."""
+        self._beat()
+        (ms,) = self._one(
+            "SELECT least((SELECT min(until_ms) FROM event_ends),"
+            "             (SELECT (extract(epoch FROM min(at)) * 1000)::bigint FROM event_notes))"
+        )
+        return ms and int(ms)
 
     def webhooks_behind(self) -> tuple[float, int]:
         """The age of the oldest event that waits for a receiver, in seconds, and dead letters."""
@@ -222,8 +239,10 @@ class Journal:
                     "            next_offset = excluded.next_offset",
                     cursors,
                 )
+            self._beat()
             if names := sorted(gone):
                 cursor.execute("DELETE FROM event_ends WHERE username = ANY(%s)", (names,))
+            self._beat()
             if ends:
                 cursor.execute(
                     "INSERT INTO event_ends SELECT * FROM unnest(%s::text[], %s::bigint[],"
@@ -233,11 +252,14 @@ class Journal:
                     "    generation = excluded.generation, log_offset = excluded.log_offset",
                     [list(ends), *map(list, zip(*ends.values(), strict=True))],
                 )
+            self._beat()
             if notes:
                 ids = [note.id for note in notes]
                 cursor.execute("DELETE FROM event_notes WHERE id = ANY(%s)", (ids,))
+            self._beat()
             if waiting:
                 enqueue(self._connection, waiting)
+            self._beat()
 
     def _one(self, query: str, *values: object) -> Any:
         return self._connection.execute(query, values).fetchone()

@@ -114,6 +114,7 @@ class Relay:
 
 
 def lag_seconds(journal: Journal) -> float:
-    """How old the oldest decision is that is not published yet; 0 if all are."""
-    oldest = [ms for each in journal.behind() if (ms := journal.oldest_ms(each)) is not None]
+    """The age of the oldest decision, end of a block or note that is not published yet; 0: none."""
+    found = [journal.oldest_other_ms(), *(journal.oldest_ms(each) for each in journal.behind())]
+    oldest = [ms for ms in found if ms is not None]
     return max(0.0, (journal.now_ms() - min(oldest)) / 1000) if oldest else 0.0
