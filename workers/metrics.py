@@ -133,7 +133,7 @@ EVENTS = from_the_start(
 )
 EVENTS_LAG = Gauge(
     "cerrojo_events_lag_seconds",
-    "Age of the oldest decision whose events are not published yet (0: all are)",
+    "Age of the oldest decision, end of a block or note that is not published yet (0: all are)",
     multiprocess_mode="livemax",
 )
 EVENTS_LEADS = Gauge(

@@ -33,7 +33,7 @@ def test_a_relay_that_is_killed_has_a_successor(system: RunningSystem):
         wait_until(lambda: any(b["data"].get("user") == "events.ben" for b in receiver.bodies))
         with psycopg.connect(system.database_url) as connection:
             webhooks.remove(connection, "siem")
-    assert system.metrics(system.workers_url)[restarts] == before + 1
+    assert system.metrics(system.workers_url)[restarts] > before
 
 
 def test_a_receiver_hears_of_blocks_and_operators(system: RunningSystem):

@@ -10,12 +10,15 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
 import msgspec
 import psycopg
 import pytest
 from confluent_kafka import TopicPartition
+from prometheus_client import CollectorRegistry
+from prometheus_client.multiprocess import MultiProcessCollector
 from psycopg.types.json import Jsonb
 
 from events.messages import Block, Deleted, Policy, SetPolicy, Unblock, encode, new_id
@@ -32,7 +35,7 @@ from tests.postgres import as_role
 from workers.relay import webhooks
 from workers.relay.delivery import Deliveries
 from workers.relay.event import End
-from workers.relay.journal import LOCK, Cursor, Journal
+from workers.relay.journal import Cursor, Journal
 from workers.relay.publisher import EventPublisher
 from workers.relay.relay import Relay, lag_seconds
 
@@ -229,22 +232,59 @@ def test_only_a_block_that_ends_by_itself_expires(topics: str, database: str):
     assert "account.block_expired" not in {kind for kind, _ in told(topics)}
 
 
-def test_a_backlog_is_read_some_batches_at_a_time(
-    topics: str, database: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("limit", ["journal.BATCHES", "relay.ROWS"])
+def test_a_backlog_is_read_a_part_at_a_time(
+    topics: str, database: str, monkeypatch: pytest.MonkeyPatch, limit: str
 ):
-    """However few batches it reads at once, it has them all, each once; and knows its lag."""
-    monkeypatch.setattr("workers.relay.journal.BATCHES", 1)
+    """However little it reads at once, it has all of it, each once; and knows its lag."""
+    monkeypatch.setattr(f"workers.relay.{limit}", 1)
     with log(topics, database) as decide, relay(topics, database) as mine:
         for _ in range(3):
-            decide(block(ANA), block(CLEO))
+            decide(block(ANA), block(CLEO), block(ANA))
         assert lag_seconds(mine._journal) > 0
-        while mine.step():
-            pass
+        before, more = 0, True
+        while more:  # what has no end would be too much for a leader's second
+            more = mine.step()
+            now = len(told(topics))
+            assert limit != "relay.ROWS" or now - before <= 1
+            before = now
         assert lag_seconds(mine._journal) == 0
     assert sorted(told(topics), key=str) == sorted(
-        [("policy.changed", None), *[("account.blocked", ANA), ("account.blocked", CLEO)] * 3],
+        [
+            ("policy.changed", None),
+            *[("account.blocked", user) for user in (ANA, ANA, CLEO) for _ in range(3)],
+        ],
         key=str,
     )
+
+
+@pytest.mark.parametrize("limit", ["journal.BATCHES", "relay.ROWS"])
+def test_a_backlog_of_an_old_generation_is_read_before_a_new_one(
+    topics: str, database: str, monkeypatch: pytest.MonkeyPatch, limit: str
+):
+    """Else the lifting of a block would be told before the block, and then its end."""
+    monkeypatch.setattr(f"workers.relay.{limit}", 2)
+    with log(topics, database) as decide, relay(topics, database) as mine:
+        for _ in range(3):
+            decide(block(BEN))
+        decide(block(ANA, 3_600_000), block(CLEO))
+        decide(unblock(CLEO))
+        with psycopg.connect(database, autocommit=True) as connection:
+            # As after a resize, by which ANA has come into the other partition.
+            connection.execute(
+                "UPDATE audit SET username = %s, generation = 2 WHERE kind = 'unblock'", (ANA,)
+            )
+            connection.execute(
+                "UPDATE audit_seals SET generation = 2 WHERE partition = 1"
+                " AND to_offset = (SELECT max(to_offset) FROM audit_seals WHERE partition = 1)"
+            )
+            connection.execute("UPDATE partition_progress SET generation = 2 WHERE partition = 1")
+            while mine.step():
+                pass
+            assert connection.execute("SELECT * FROM event_ends").fetchall() == []
+    found = told(topics)
+    assert [kind for kind, user in found if user == ANA] == ["account.blocked", "account.unblocked"]
+    assert len(found) == 7
 
 
 def test_brokers_that_are_away_are_waited_for(topics: str, database: str):
@@ -306,10 +346,11 @@ def test_a_leader_that_says_nothing_is_followed_and_commits_nothing(
     database: str, monkeypatch: pytest.MonkeyPatch, begun: str
 ):
     """Frozen, cut off or on a host that is gone: the server ends its session by itself."""
-    monkeypatch.setattr("workers.relay.journal.IDLE_MS", 1_000)
     frozen, next_ = Journal(database), Journal(database)
     assert frozen.lead()
     assert not next_.lead()
+    monkeypatch.setattr("workers.relay.journal.IDLE_MS", 1_000)
+    assert frozen.lead()  # with the limit
     if begun:
         frozen._connection.execute("BEGIN")
     due = time.monotonic() + PATIENCE_SECONDS
@@ -324,7 +365,9 @@ def test_a_leader_that_says_nothing_is_followed_and_commits_nothing(
 
 
 @contextmanager
-def relay_process(kafka: str, database: str) -> Iterator[subprocess.Popen[bytes]]:
+def relay_process(
+    kafka: str, database: str, said: IO[str] | None = None, **environment: str
+) -> Iterator[subprocess.Popen[bytes]]:
     """The process that a host's supervisor keeps."""
     process = subprocess.Popen(
         [sys.executable, "-m", "workers.relay"],
@@ -333,7 +376,10 @@ def relay_process(kafka: str, database: str) -> Iterator[subprocess.Popen[bytes]
         | {
             "DATABASE_URL": as_role(database, WORKERS),
             "KAFKA_BOOTSTRAP_SERVERS": kafka,
-        },
+        }
+        | environment,
+        stdout=said,
+        stderr=said,
     )
     try:
         yield process
@@ -343,42 +389,60 @@ def relay_process(kafka: str, database: str) -> Iterator[subprocess.Popen[bytes]
         assert process.wait(PATIENCE_SECONDS) in (0, -signal.SIGKILL)
 
 
-def await_leader(database: str) -> None:
-    """Return when a process leads."""
-    due = time.monotonic() + PATIENCE_SECONDS
+def test_a_leader_that_waits_for_brokers_says_so_and_how_late_events_are(
+    database: str, tmp_path: Path
+):
+    """The alert and the runbook rely on it, also where there is no other host."""
     with psycopg.connect(database, autocommit=True) as connection:
-        while not connection.execute(
-            "SELECT 1 FROM pg_locks JOIN pg_database d ON d.oid = database"
-            " WHERE locktype = 'advisory' AND datname = current_database()"
-            "   AND (classid::bigint << 32) + objid::bigint = %s AND granted",
-            (LOCK,),
-        ).fetchone():
-            assert time.monotonic() < due
-            time.sleep(0.05)
+        connection.execute("SELECT note_operator_login('olga', 'operate', NULL)")
+    nobody = f"127.0.0.1:{choose('127.0.0.1')}"
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, str(tmp_path))
+
+    def late() -> bool:
+        return (registry.get_sample_value("cerrojo_events_lag_seconds") or 0.0) > 6
+
+    with (
+        (tmp_path / "log").open("w+") as said,
+        relay_process(nobody, database, said, PROMETHEUS_MULTIPROC_DIR=str(tmp_path)),
+    ):
+        wait_until(late)
+        wait_until(lambda: "Events wait" in (tmp_path / "log").read_text())
+
+
+def began_to_lead(log: Path) -> str:
+    """The last line, which begins with the time, by which this process says that it leads."""
+    return max((x for x in log.read_text().splitlines() if "publishes the events" in x), default="")
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_block_expires_once_and_not_early_whichever_host_is_alive(
-    topics: str, database: str, how: signal.Signals
+    topics: str, database: str, tmp_path: Path, how: signal.Signals
 ):
     """The leader dies or freezes while the block lasts, and another host tells its end."""
-    with (
-        log(topics, database) as decide,
-        Receiver() as receiver,
-        relay_process(topics, database) as first,
-    ):
+    with log(topics, database) as decide, Receiver() as receiver, ExitStack() as stack:
         with psycopg.connect(database) as connection:
             webhooks.add(connection, "siem", receiver.url, "cerrojo")
-        await_leader(database)
-        with relay_process(topics, database):
-            decide(block(ANA, 2_000))
-            assert ("account.blocked", ANA) in await_told(topics, 2)
-            first.send_signal(how)
-            assert ("account.block_expired", ANA) in await_told(topics, 3)
-            first.send_signal(signal.SIGCONT)
-            decide(block(BEN))
-            told_in_order = [event["id"] for _, event, _ in records(topics)]
-            wait_until(lambda: len(set(receiver.ids)) == 4)
+        hosts: dict[Path, subprocess.Popen[bytes]] = {}
+        for said in (tmp_path / "one", tmp_path / "other"):
+            file = stack.enter_context(said.open("w"))
+            hosts[said] = stack.enter_context(relay_process(topics, database, file))
+        decide(block(ANA, 3_600_000))
+        assert ("account.blocked", ANA) in await_told(topics, 2)
+        with psycopg.connect(database, autocommit=True) as connection:
+            ends = "SELECT 1 FROM event_ends"
+            wait_until(lambda: connection.execute(ends).fetchone() is not None)
+            leader = hosts[max(hosts, key=began_to_lead)]
+            leader.send_signal(how)
+            # Its end comes only when the leader is gone.
+            connection.execute(
+                "UPDATE event_ends SET until_ms = 500 + extract(epoch FROM now()) * 1000"
+            )
+        assert ("account.block_expired", ANA) in await_told(topics, 3)
+        leader.send_signal(signal.SIGCONT)
+        decide(block(BEN))
+        told_in_order = [event["id"] for _, event, _ in records(topics)]
+        wait_until(lambda: len(set(receiver.ids)) == 4)
     assert [*dict.fromkeys(receiver.ids)][:3] == [*dict.fromkeys(told_in_order)][:3]
     published = {event["id"]: (event, at_ms) for _, event, at_ms in records(topics)}
     kinds = [event["type"] for event, _ in published.values()]

@@ -52,7 +52,7 @@ def deliveries(database: str) -> Iterator[Deliveries]:
 def happen(connection: psycopg.Connection[Any], *events: AnyEvent) -> None:
     """Let the relay commit these."""
     with connection.transaction():
-        webhooks.enqueue(connection, events or EXAMPLES)
+        webhooks.enqueue(connection, webhooks.bodies(events or EXAMPLES))
 
 
 def waiting(connection: psycopg.Connection[Any]) -> tuple[int, int]:

@@ -31,6 +31,9 @@ RETRY_SECONDS = 1.0
 LOOK_SECONDS = 1.0
 """Between two looks at the webhooks, and how far the events are behind."""
 
+SAID_SECONDS = 5.0
+"""Brokers that are waited for as long are a failure that the log names."""
+
 GRACE_SECONDS = 2.0
 """To end after the supervisor is dead."""
 
@@ -40,6 +43,23 @@ class StoppedError(Exception):
 
 
 logger = structlog.get_logger()
+
+
+class Outage:
+    """Has the log say once that events wait, however long they do."""
+
+    def __init__(self) -> None:
+        self._said = False
+
+    def say(self, why: str) -> None:
+        """Kafka or Postgres failed."""
+        if not self._said:
+            logger.warning("Events wait: Kafka or Postgres failed", error=why)
+        self._said = True
+
+    def over(self) -> None:
+        """Everything works; the next failure is another one."""
+        self._said = False
 
 
 def main() -> int:
@@ -56,22 +76,19 @@ def main() -> int:
 
     gc_tuning.settle()
     manager_link().ready()
-    failing = False
+    outage = Outage()
     while not stop.is_set():
         try:
-            _relay(config, stop)
-            failing = False
+            _relay(config, stop, outage)
         except StoppedError:
             break
         except (psycopg.Error, PublishError) as error:
-            if not failing:
-                logger.warning("Events wait: Kafka or Postgres failed", error=reason(error))
-            failing = True
+            outage.say(reason(error))
             _wait(stop, RETRY_SECONDS)
     return 0
 
 
-def _relay(config: settings.Settings, stop: threading.Event) -> None:
+def _relay(config: settings.Settings, stop: threading.Event, outage: Outage) -> None:
     """Wait for the lead, then publish until `stop` is set."""
     from workers import metrics  # these define metrics, which must know their slot
     from workers.relay.delivery import Deliveries
@@ -79,17 +96,34 @@ def _relay(config: settings.Settings, stop: threading.Event) -> None:
     from workers.relay.publisher import EventPublisher
     from workers.relay.relay import Relay, lag_seconds
 
+    relay: Relay | None = None
+    deliveries: Deliveries | None = None
+    look_at = 0.0
+
+    def look() -> None:
+        nonlocal look_at
+        if time.monotonic() < look_at:
+            return
+        look_at = time.monotonic() + LOOK_SECONDS
+        metrics.EVENTS_LAG.set(lag_seconds(journal))
+        lag, dead = journal.webhooks_behind()
+        metrics.WEBHOOK_LAG.set(lag)
+        metrics.DEAD_LETTERS.set(dead)
+        if deliveries is not None:
+            deliveries.look()
+
     def alive() -> None:
         manager_link().beat()
         if stop.is_set():
             raise StoppedError
+        if time.monotonic() >= began + SAID_SECONDS:
+            outage.say("the brokers do not answer")
+        look()
 
     with ExitStack() as closing:
-        journal = Journal(config.require_database())
+        journal = Journal(config.require_database(), manager_link().beat)
         closing.callback(journal.close)
         closing.callback(metrics.EVENTS_LEADS.set, 0)
-        relay = deliveries = None
-        look_at = 0.0
         while not stop.is_set():
             manager_link().beat()
             if relay is None and journal.lead():
@@ -100,15 +134,12 @@ def _relay(config: settings.Settings, stop: threading.Event) -> None:
                 relay = Relay(journal, publisher, deliveries, alive)
                 metrics.EVENTS_LEADS.set(1)
                 logger.info("This host publishes the events")
-            if time.monotonic() >= look_at:
-                look_at = time.monotonic() + LOOK_SECONDS
-                metrics.EVENTS_LAG.set(lag_seconds(journal))
-                lag, dead = journal.webhooks_behind()
-                metrics.WEBHOOK_LAG.set(lag)
-                metrics.DEAD_LETTERS.set(dead)
-                if deliveries is not None:
-                    deliveries.look()
-            if relay is None or not relay.step():
+            look()
+            began = time.monotonic()
+            more = relay is not None and relay.step()
+            if relay is not None:
+                outage.over()
+            if not more:
                 _wait(stop, POLL_SECONDS)
 
 

@@ -7,7 +7,7 @@ by another one, and cannot commit any more.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import psycopg
@@ -15,7 +15,7 @@ from psycopg.rows import class_row
 
 from sql.connection import Limits, connection_options
 from workers.relay.event import AnyEvent, Decided, End, Note
-from workers.relay.webhooks import enqueue
+from workers.relay.webhooks import bodies, enqueue
 
 LOCK = 0x72656C6179
 """The key of the advisory lock: any number, the same on every host."""
@@ -23,10 +23,16 @@ LOCK = 0x72656C6179
 IDLE_MS = 1_000
 """So long a leader may say nothing."""
 
-STATEMENT_MS = 10_000
+STATEMENT_MS = 3_000
+"""One that takes longer fails: a third of the time after which a silent process is killed. Between
+two there is a sign of life."""
 
 BATCHES = 200
 """Batches of a partition that are read at once: a hundred thousand decisions at most."""
+
+ROWS = 2_000
+"""Decisions that are handled at once, of all partitions: what follows from them is made, sent and
+noted within a small part of the time that a leader may say nothing."""
 
 EXPIRIES = 1_000
 """Ends of blocks that are handled at once."""
@@ -54,7 +60,9 @@ class Behind(NamedTuple):
 class Journal:
     """One session of Postgres. Every method may raise ``psycopg.Error``."""
 
-    def __init__(self, database_url: str) -> None:
+    def __init__(self, database_url: str, beat: Callable[[], object] = lambda: None) -> None:
+        """`beat` is called between statements of which each may take long."""
+        self._beat = beat
         self._connection: psycopg.Connection[Any] = psycopg.connect(
             database_url, autocommit=True, **connection_options("relay")
         )
@@ -88,14 +96,17 @@ class Journal:
         return int(ms)
 
     def behind(self) -> list[Behind]:
-        """The partitions with decisions after their cursors. A new partition's is at its start."""
+        """The partitions with decisions after their cursors, those of old generations first.
+
+        A new partition's cursor is at its start.
+        """
         rows = self._connection.execute(
             "SELECT p.partition, coalesce(c.generation, 0), coalesce(c.next_offset, 0),"
             "       p.generation, p.next_offset"
             "  FROM partition_progress p LEFT JOIN event_cursors c USING (partition)"
             " WHERE (coalesce(c.generation, 0), coalesce(c.next_offset, 0))"
             "       < (p.generation, p.next_offset)"
-            " ORDER BY p.partition"
+            " ORDER BY coalesce(c.generation, 0), p.partition"
         )
         return [
             Behind(Cursor(n, generation, offset), Cursor(n, *now))
@@ -104,6 +115,7 @@ class Journal:
 
     def oldest_ms(self, behind: Behind) -> int | None:
         """The append time of the first decision that is not published; None where there is none."""
+        self._beat()
         row = self._connection.execute(
             "SELECT first_ms FROM audit_seals"
             " WHERE partition = %s AND (generation, to_offset) > (%s, %s)"
@@ -112,9 +124,12 @@ class Journal:
         ).fetchone()
         return row and row[0]
 
-    def decided(self, behind: Behind) -> tuple[Cursor, list[Decided]]:
+    def decided(self, behind: Behind, most: int) -> tuple[Cursor, list[Decided]]:
         """The next decisions of which events may follow, in their order, and where they end."""
         since, now = behind
+        if not most:
+            return since, []
+        self._beat()
         # The batches say in which days their rows are, so that no other day's table is opened.
         seals = self._connection.execute(
             "SELECT generation, to_offset, first_ms, last_ms FROM audit_seals"
@@ -125,6 +140,7 @@ class Journal:
         ).fetchall()
         if not seals:  # a new generation, or batches that retention has deleted
             return now, []
+        self._beat()
         to = now if len(seals) < BATCHES else Cursor(since.partition, *seals[-1][:2])
         with self._connection.cursor(row_factory=class_row(Decided)) as cursor:
             rows = cursor.execute(
@@ -137,13 +153,19 @@ class Journal:
                 "   AND appended_ms BETWEEN %s AND %s"
                 # Each partition has each policy; the first one's stands for all.
                 "   AND (change <> 0 OR kind = 'policy' AND decision = 0 AND partition = 0)"
-                " ORDER BY generation, log_offset",
-                (*since, *to[1:], min(seal[2] for seal in seals), max(seal[3] for seal in seals)),
+                " ORDER BY generation, log_offset LIMIT %s",
+                (
+                    *(*since, *to[1:]),
+                    *(min(seal[2] for seal in seals), max(seal[3] for seal in seals), most),
+                ),
             ).fetchall()
+        if len(rows) == most:
+            to = Cursor(since.partition, rows[-1].generation, rows[-1].offset + 1)
         return to, rows
 
     def ends_of(self, users: Iterable[str]) -> dict[str, End]:
         """The ends to come of these accounts' blocks."""
+        self._beat()
         rows = self._connection.execute(
             "SELECT username, until_ms, since_ms, partition, generation, log_offset"
             "  FROM event_ends WHERE username = ANY(%s)",
@@ -176,6 +198,15 @@ class Journal:
                 (NOTES,),
             ).fetchall()
 
+    def oldest_other_ms(self) -> int | None:
+        """The time of the first end of a block, which may be to come, or note; None without any."""
+        self._beat()
+        (ms,) = self._one(
+            "SELECT least((SELECT min(until_ms) FROM event_ends),"
+            "             (SELECT (extract(epoch FROM min(at)) * 1000)::bigint FROM event_notes))"
+        )
+        return ms and int(ms)
+
     def webhooks_behind(self) -> tuple[float, int]:
         """The age of the oldest event that waits for a receiver, in seconds, and dead letters."""
         age, dead = self._one(
@@ -199,6 +230,7 @@ class Journal:
 
         The events wait for the webhooks from then on.
         """
+        waiting = bodies(events)
         with self._connection.transaction(), self._connection.cursor() as cursor:
             if cursors:
                 cursor.executemany(
@@ -207,21 +239,27 @@ class Journal:
                     "            next_offset = excluded.next_offset",
                     cursors,
                 )
+            self._beat()
             if names := sorted(gone):
                 cursor.execute("DELETE FROM event_ends WHERE username = ANY(%s)", (names,))
+            self._beat()
             if ends:
-                cursor.executemany(
-                    "INSERT INTO event_ends VALUES (%s, %s, %s, %s, %s, %s)"
+                cursor.execute(
+                    "INSERT INTO event_ends SELECT * FROM unnest(%s::text[], %s::bigint[],"
+                    "    %s::bigint[], %s::int[], %s::int[], %s::bigint[])"
                     " ON CONFLICT (username) DO UPDATE SET until_ms = excluded.until_ms,"
                     "    since_ms = excluded.since_ms, partition = excluded.partition,"
                     "    generation = excluded.generation, log_offset = excluded.log_offset",
-                    [(user, *end) for user, end in ends.items()],
+                    [list(ends), *map(list, zip(*ends.values(), strict=True))],
                 )
+            self._beat()
             if notes:
                 ids = [note.id for note in notes]
                 cursor.execute("DELETE FROM event_notes WHERE id = ANY(%s)", (ids,))
-            if events:
-                enqueue(self._connection, events)
+            self._beat()
+            if waiting:
+                enqueue(self._connection, waiting)
+            self._beat()
 
     def _one(self, query: str, *values: object) -> Any:
         return self._connection.execute(query, values).fetchone()

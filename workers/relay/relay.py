@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from workers import metrics
 from workers.relay import event
 from workers.relay.delivery import Deliveries
-from workers.relay.journal import EXPIRIES, NOTES, Journal
+from workers.relay.event import Decided
+from workers.relay.journal import EXPIRIES, NOTES, ROWS, Behind, Cursor, Journal
 from workers.relay.publisher import EventPublisher
 
 SETTLE_MS = 250
@@ -48,10 +49,7 @@ class Relay:
         return self._publish_notes() or more
 
     def _publish_decided(self) -> bool:
-        behind = self._journal.behind()
-        read = [(each, *self._journal.decided(each)) for each in behind]
-        # An account may have come from another partition with a new generation.
-        rows = sorted((row for _, _, rows in read for row in rows), key=lambda row: row.generation)
+        read, rows = self._read()
         before = self._journal.ends_of(row.user for row in rows) if rows else {}
         ends = dict(before)
         events = [found for row in rows for found in event.events_of(row, ends)]
@@ -59,9 +57,28 @@ class Relay:
         if read:
             new = {user: end for user, end in ends.items() if before.get(user) != end}
             gone = before.keys() - ends.keys()
-            self._journal.commit([to for _, to, _ in read], new, gone, events)
+            self._journal.commit([to for _, to in read], new, gone, events)
         self._tell(events)
-        return any(to != each.now for each, to, _ in read)
+        return any(to != each.now for each, to in read)
+
+    def _read(self) -> tuple[list[tuple[Behind, Cursor]], list[Decided]]:
+        """How far each partition is read, and the decisions until there."""
+        read: list[tuple[Behind, Cursor]] = []
+        rows: list[Decided] = []
+        for each in self._journal.behind():
+            to, more = self._journal.decided(each, ROWS - len(rows))
+            read.append((each, to))
+            rows += more
+        # An account may have come from another partition with a new generation: of that, nothing
+        # is read before all of the old one.
+        last = min((to.generation for each, to in read if to != each.now), default=None)
+        if last is not None:
+            read = [
+                (each, min(to, max(each.since, Cursor(to.partition, last + 1, 0))))
+                for each, to in read
+            ]
+            rows = [row for row in rows if row.generation <= last]
+        return read, sorted(rows, key=lambda row: row.generation)
 
     def _publish_expired(self, until_ms: int) -> bool:
         due = self._journal.due(until_ms)
@@ -97,6 +114,7 @@ class Relay:
 
 
 def lag_seconds(journal: Journal) -> float:
-    """How old the oldest decision is that is not published yet; 0 if all are."""
-    oldest = [ms for each in journal.behind() if (ms := journal.oldest_ms(each)) is not None]
+    """The age of the oldest decision, end of a block or note that is not published yet; 0: none."""
+    found = [journal.oldest_other_ms(), *(journal.oldest_ms(each) for each in journal.behind())]
+    oldest = [ms for ms in found if ms is not None]
     return max(0.0, (journal.now_ms() - min(oldest)) / 1000) if oldest else 0.0

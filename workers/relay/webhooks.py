@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import ipaddress
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, get_args
 from urllib.parse import urlsplit
@@ -151,18 +151,31 @@ def all_webhooks(connection: Connection[Any]) -> list[Webhook]:
         return cursor.execute("SELECT name, url, format, secret FROM webhooks").fetchall()
 
 
-def enqueue(connection: Connection[Any], events: Sequence[event.AnyEvent]) -> None:
+class Bodies(NamedTuple):
+    """What is posted of an event, in each format; None: nothing."""
+
+    event_id: str
+    cerrojo: bytes
+    ocsf: bytes | None
+
+
+def bodies(events: Iterable[event.AnyEvent]) -> list[Bodies]:
+    """What is posted of these."""
+    return [Bodies(each.id, event.encode(each), ocsf.encode(each)) for each in events]
+
+
+def enqueue(connection: Connection[Any], waiting: Sequence[Bodies]) -> None:
     """Note these for every webhook. To be called in the transaction that moves the cursors."""
-    with connection.cursor() as cursor:
-        cursor.executemany(
-            "INSERT INTO webhook_deliveries (webhook, event_id, body)"
-            " SELECT name, %s, body"
-            "   FROM webhooks"
-            "   JOIN (VALUES ('cerrojo', %s::bytea), ('ocsf', %s)) AS b (format, body)"
-            "        USING (format)"
-            "  WHERE body IS NOT NULL ORDER BY name",
-            [(each.id, event.encode(each), ocsf.encode(each)) for each in events],
-        )
+    connection.execute(
+        "INSERT INTO webhook_deliveries (webhook, event_id, body)"
+        " SELECT name, event_id, body"
+        "   FROM unnest(%s::text[], %s::bytea[], %s::bytea[]) WITH ORDINALITY"
+        "        AS e (event_id, cerrojo, ocsf, nth),"
+        "        LATERAL (VALUES ('cerrojo', cerrojo), ('ocsf', ocsf)) AS b (format, body)"
+        "   JOIN webhooks USING (format)"
+        "  WHERE body IS NOT NULL ORDER BY nth, name",
+        [list(column) for column in zip(*waiting, strict=True)],
+    )
 
 
 def next_delivery(connection: Connection[Any], name: str) -> Delivery | None:
