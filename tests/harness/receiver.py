@@ -20,9 +20,10 @@ class Receiver:
         self.answer = 200
         """The status of its answers."""
         self.location: str | None = None
+        self.raw: bytes | None = None
+        """What it says instead, where that is no answer."""
         self.silent = threading.Event()
         """While it is set, nothing is answered."""
-        self._changed = threading.Condition()
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -78,6 +79,9 @@ class Receiver:
         body = request.rfile.read(int(request.headers.get("content-length", "0")))
         self.asked += 1
         if self.silent.is_set():
+            return
+        if self.raw is not None:
+            request.wfile.write(self.raw)
             return
         if self.answer < 300:
             headers = {name.lower(): value for name, value in request.headers.items()}

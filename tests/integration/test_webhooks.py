@@ -181,6 +181,24 @@ def test_one_that_fails_for_too_long_is_given_up(
         wait_until(lambda: waiting(connection) == (0, 1))
 
 
+def test_one_that_speaks_no_http_is_waited_for_alone(
+    connection: psycopg.Connection[Any], deliveries: Deliveries
+):
+    """Such as TLS, by bytes that Postgres takes in no text."""
+    with Receiver() as odd, Receiver() as receiver:
+        odd.raw = b"\x15\x03\x03\x00\x02\x02\x16"
+        webhooks.add(connection, "odd", odd.url, "cerrojo")
+        webhooks.add(connection, "siem", receiver.url, "cerrojo")
+        deliveries.look()
+        happen(connection)
+        wait_until(lambda: receiver.ids == IDS and odd.asked > 1)
+        deliveries.look()
+        found = {each.name: each.failure for each in webhooks.listed(connection)}
+        assert found == {"odd": "it cannot be reached: " + "?" * 7, "siem": None}
+        odd.raw = None
+        wait_until(lambda: odd.ids == IDS)
+
+
 def test_a_redirect_is_not_followed(connection: psycopg.Connection[Any], deliveries: Deliveries):
     """It would lead to an address that nobody allowed."""
     with Receiver() as receiver, Receiver() as elsewhere:

@@ -77,5 +77,10 @@ def post(webhook: Webhook, delivery: Delivery) -> Outcome:
             )
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error
-        return Outcome(f"it cannot be reached: {reason}"[:500])
+        return Outcome(f"it cannot be reached: {_printable(str(reason))}"[:500])
     return Outcome()
+
+
+def _printable(text: str) -> str:
+    """The text as Postgres and people can have it: it may be of bytes of the receiver's."""
+    return "".join(each if each.isprintable() else "?" for each in text)
