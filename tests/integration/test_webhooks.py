@@ -199,6 +199,40 @@ def test_one_that_speaks_no_http_is_waited_for_alone(
         wait_until(lambda: odd.ids == IDS)
 
 
+@pytest.mark.parametrize("url", ["https://127.0.0.1/ñ", "https://siem..example/"])
+def test_a_url_that_nothing_can_be_posted_to_is_told(
+    connection: psycopg.Connection[Any], deliveries: Deliveries, url: str
+):
+    """As one that cannot be reached, should it ever be taken."""
+    webhooks.add(connection, "siem", url, "cerrojo")
+    deliveries.look()
+    happen(connection, EXAMPLES[0])
+    wait_until(lambda: "cannot be reached" in (webhooks.listed(connection)[0].failure or ""))
+    deliveries.look()
+
+
+def test_what_ends_a_courier_is_raised(
+    connection: psycopg.Connection[Any], deliveries: Deliveries, monkeypatch: pytest.MonkeyPatch
+):
+    """Else its events would wait for ever, and nobody would know."""
+
+    def fail(*_: object) -> None:
+        raise LookupError("something that nobody thought of")
+
+    monkeypatch.setattr(delivery, "post", fail)
+    webhooks.add(connection, "siem", "https://siem.example/", "cerrojo")
+    happen(connection, EXAMPLES[0])
+
+    def raised() -> bool:
+        try:
+            deliveries.look()
+        except LookupError:
+            return True
+        return False
+
+    wait_until(raised)
+
+
 def test_a_redirect_is_not_followed(connection: psycopg.Connection[Any], deliveries: Deliveries):
     """It would lead to an address that nobody allowed."""
     with Receiver() as receiver, Receiver() as elsewhere:
@@ -208,6 +242,9 @@ def test_a_redirect_is_not_followed(connection: psycopg.Connection[Any], deliver
         happen(connection, EXAMPLES[0])
         wait_until(lambda: waiting(connection) == (0, 1))
         receiver.answer = 302
+        webhooks.resend(connection, "siem", None)
+        wait_until(lambda: waiting(connection) == (0, 1))
+        receiver.location = "http://["
         webhooks.resend(connection, "siem", None)
         wait_until(lambda: waiting(connection) == (0, 1))
         assert elsewhere.asked == 0

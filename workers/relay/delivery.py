@@ -77,7 +77,7 @@ class _Courier:
         self._webhook = webhook
         self._wake = threading.Event()
         self._stopping = False
-        self._failure: psycopg.Error | None = None
+        self._failure: Exception | None = None
         threading.Thread(target=self._run, name=f"webhook {webhook.name}", daemon=True).start()
 
     def wake(self) -> None:
@@ -97,7 +97,7 @@ class _Courier:
             while not self._stopping:
                 self._wake.wait(self._deliver())
                 self._wake.clear()
-        except psycopg.Error as error:
+        except Exception as error:  # `check` raises it
             self._failure = error
 
     def _deliver(self) -> float:

@@ -12,7 +12,7 @@ import http.client
 import time
 import urllib.error
 import urllib.request
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from version import VERSION
 from workers.relay.webhooks import Delivery, Webhook
@@ -36,12 +36,20 @@ class Outcome(NamedTuple):
     """Whether it is there, and does not want this event, whenever it is posted."""
 
 
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: Any, **__: Any) -> None:
-        return None
+def _made_opener() -> urllib.request.OpenerDirector:
+    found = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler(),
+        urllib.request.HTTPHandler(),
+        urllib.request.HTTPSHandler(),
+        urllib.request.HTTPDefaultErrorHandler(),
+        urllib.request.HTTPErrorProcessor(),
+    ):
+        found.add_handler(handler)
+    return found
 
 
-_opener = urllib.request.build_opener(_NoRedirects)
+_opener = _made_opener()
 
 
 def signature(secret: bytes, id_: str, seconds: int, body: bytes) -> str:
@@ -75,7 +83,7 @@ def post(webhook: Webhook, delivery: Delivery) -> Outcome:
             return Outcome(
                 f"it answered {error.code}", 300 <= error.code < 500 and error.code not in _LATER
             )
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, http.client.HTTPException, ValueError) as error:
         reason = getattr(error, "reason", None) or error
         return Outcome(f"it cannot be reached: {_printable(str(reason))}"[:500])
     return Outcome()

@@ -70,9 +70,17 @@ class DeadLetter(NamedTuple):
 
 def check_url(url: str, insecure: bool = False) -> str:
     """The same URL. Raises ValueError, with a sentence, for one that nothing may be posted to."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or len(url) > LONGEST_URL:
-        raise ValueError(f"{url!r} is no URL of a receiver; give one as https://siem.example/hook")
+    no_url = f"{url!r} is no URL of a receiver; give one as https://siem.example/hook"
+    if not url.isascii():
+        raise ValueError(f"{no_url}, with other letters than ASCII's as %C3%B1, or xn-- in a name")
+    try:
+        parts = urlsplit(url)
+        (parts.hostname or "").encode("idna")
+        good = parts.port != 0 and url.isprintable() and " " not in url and len(url) <= LONGEST_URL
+    except ValueError:
+        good = False
+    if not good or parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(no_url)
     if parts.username is not None or parts.fragment:
         raise ValueError(
             "A URL with a name, a password or a # is not taken: it is shown to everybody who lists "
