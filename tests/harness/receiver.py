@@ -17,6 +17,8 @@ class Receiver:
         """The requests that it has taken: headers in small letters, and body."""
         self.asked = 0
         """All requests."""
+        self.refused = 0
+        """Those that it answered with 400 to 499."""
         self.answer = 200
         """The status of its answers."""
         self.location: str | None = None
@@ -86,6 +88,7 @@ class Receiver:
         if self.answer < 300:
             headers = {name.lower(): value for name, value in request.headers.items()}
             self.got.append((headers, body))
+        self.refused += 400 <= self.answer < 500
         request.send_response(self.answer)
         if self.location:
             request.send_header("Location", self.location)

@@ -168,6 +168,24 @@ def test_what_is_refused_becomes_a_dead_letter_that_can_be_sent_again(
         wait_until(lambda: waiting(connection) == (0, 0))
 
 
+def test_one_that_was_away_for_long_may_refuse_as_often_as_any_other(
+    connection: psycopg.Connection[Any], deliveries: Deliveries
+):
+    """As while it starts again: only its refusals are counted for that."""
+    with Receiver() as receiver:
+        receiver.answer = 500
+        webhooks.add(connection, "siem", receiver.url, "cerrojo")
+        deliveries.look()
+        happen(connection, EXAMPLES[0])
+        wait_until(lambda: receiver.asked > delivery.REFUSALS)
+        receiver.answer = 404
+        wait_until(lambda: waiting(connection) == (0, 1))
+        assert receiver.refused == delivery.REFUSALS
+        webhooks.resend(connection, "siem", None)
+        wait_until(lambda: receiver.refused == 2 * delivery.REFUSALS)
+        wait_until(lambda: waiting(connection) == (0, 1))
+
+
 def test_one_that_fails_for_too_long_is_given_up(
     connection: psycopg.Connection[Any], deliveries: Deliveries, monkeypatch: pytest.MonkeyPatch
 ):

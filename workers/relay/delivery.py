@@ -119,13 +119,14 @@ class _Courier:
         return LOOK_SECONDS
 
     def _note_failure(self, delivery: Delivery, outcome: Outcome) -> None:
-        given_up = outcome.refused and delivery.tries + 1 >= REFUSALS
         dead = webhooks.failed(
             self._connection,
             delivery.number,
             outcome.why or "",
+            outcome.refused,
             wait_seconds=min(LONGEST_WAIT_SECONDS, 2.0 ** min(delivery.tries, 10)),
-            most_seconds=0.0 if given_up else GIVE_UP_SECONDS,
+            most_seconds=GIVE_UP_SECONDS,
+            most_refusals=REFUSALS,
         )
         metrics.DELIVERIES.labels("dead" if dead else "failed").inc()
         if dead:
