@@ -24,8 +24,9 @@ class Receiver:
         self.location: str | None = None
         self.raw: bytes | None = None
         """What it says instead, where that is no answer."""
-        self.silent = threading.Event()
-        """While it is set, nothing is answered."""
+        self.speaks = threading.Event()
+        """While it is not set, nothing is said; who has waited for that gets no answer then."""
+        self.speaks.set()
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -59,7 +60,7 @@ class Receiver:
 
     def close(self) -> None:
         """Be away: nobody listens there any more."""
-        self.silent.clear()
+        self.speaks.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -80,7 +81,8 @@ class Receiver:
     def _handle(self, request: BaseHTTPRequestHandler) -> None:
         body = request.rfile.read(int(request.headers.get("content-length", "0")))
         self.asked += 1
-        if self.silent.is_set():
+        if not self.speaks.is_set():
+            self.speaks.wait()
             return
         if self.raw is not None:
             request.wfile.write(self.raw)

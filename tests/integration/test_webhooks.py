@@ -129,18 +129,39 @@ def test_nothing_is_lost_while_the_receiver_is_away(
 def test_a_slow_one_is_not_waited_for_by_others(
     connection: psycopg.Connection[Any], deliveries: Deliveries, monkeypatch: pytest.MonkeyPatch
 ):
-    """It is given up after a time, and posted to again; each receiver has a thread of its own."""
-    monkeypatch.setattr(posting, "TIMEOUT_SECONDS", 0.2)
+    """Each receiver has a thread of its own."""
+    monkeypatch.setattr(posting, "TIMEOUT_SECONDS", 600.0)
     with Receiver() as slow, Receiver() as quick:
-        slow.silent.set()
+        slow.speaks.clear()
         webhooks.add(connection, "slow", slow.url, "cerrojo")
+        deliveries.look()
+        happen(connection)
+        wait_until(lambda: slow.asked == 1)
         webhooks.add(connection, "quick", quick.url, "cerrojo")
         deliveries.look()
         happen(connection)
-        wait_until(lambda: quick.ids == IDS and slow.asked > 1)
-        assert slow.ids == []
-        slow.silent.clear()
-        wait_until(lambda: slow.ids == IDS)
+        wait_until(lambda: quick.ids == IDS)
+        assert (slow.asked, slow.ids) == (1, [])
+        slow.speaks.set()
+        wait_until(lambda: slow.ids == 2 * IDS)
+
+
+def test_one_that_says_nothing_is_posted_to_again(
+    connection: psycopg.Connection[Any], deliveries: Deliveries, monkeypatch: pytest.MonkeyPatch
+):
+    """After a time, as it may have forgotten that it was asked."""
+    monkeypatch.setattr(posting, "TIMEOUT_SECONDS", 0.2)
+    with Receiver() as receiver:
+        receiver.speaks.clear()
+        webhooks.add(connection, "siem", receiver.url, "cerrojo")
+        deliveries.look()
+        happen(connection, EXAMPLES[0])
+        wait_until(lambda: receiver.asked > 1)
+        [one] = webhooks.listed(connection)
+        assert one.failure == "it cannot be reached: timed out"
+        receiver.speaks.set()
+        wait_until(lambda: waiting(connection) == (0, 0))
+        assert {*receiver.ids} == {IDS[0]}
 
 
 def test_what_is_refused_becomes_a_dead_letter_that_can_be_sent_again(
