@@ -24,6 +24,9 @@ class Receiver:
         self.location: str | None = None
         self.raw: bytes | None = None
         """What it says instead, where that is no answer."""
+        self.stalls = False
+        """Whether its answers stop before their bodies, until it is away."""
+        self._away = threading.Event()
         self.speaks = threading.Event()
         """While it is not set, nothing is said; who has waited for that gets no answer then."""
         self.speaks.set()
@@ -61,6 +64,7 @@ class Receiver:
     def close(self) -> None:
         """Be away: nobody listens there any more."""
         self.speaks.set()
+        self._away.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -95,3 +99,5 @@ class Receiver:
         if self.location:
             request.send_header("Location", self.location)
         request.end_headers()
+        if self.stalls:
+            self._away.wait()

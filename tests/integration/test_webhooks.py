@@ -164,6 +164,39 @@ def test_one_that_says_nothing_is_posted_to_again(
         assert {*receiver.ids} == {IDS[0]}
 
 
+def test_the_status_is_the_answer(connection: psycopg.Connection[Any], deliveries: Deliveries):
+    """What comes after it, if it does, is not waited for."""
+    with Receiver() as receiver:
+        receiver.stalls = True
+        webhooks.add(connection, "siem", receiver.url, "cerrojo")
+        deliveries.look()
+        happen(connection)
+        wait_until(lambda: waiting(connection) == (0, 0))
+        assert receiver.ids == IDS
+
+
+def test_http_goes_by_no_proxy(
+    connection: psycopg.Connection[Any], deliveries: Deliveries, monkeypatch: pytest.MonkeyPatch
+):
+    """It would have names and addresses in clear; https goes by one, as it can read nothing."""
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    with Receiver() as proxy, Receiver() as receiver:
+        for name in ("http_proxy", "https_proxy", "all_proxy"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
+        monkeypatch.setattr(posting, "_opener", posting._made_opener())
+        webhooks.add(connection, "clear", receiver.url, "cerrojo")
+        webhooks.add(connection, "siem", "https://siem.example/", "cerrojo")
+        deliveries.look()
+        happen(connection, EXAMPLES[0])
+
+        def failure() -> str:
+            return str({each.name: each.failure for each in webhooks.listed(connection)}["siem"])
+
+        wait_until(lambda: receiver.ids == [IDS[0]] and "Tunnel connection failed" in failure())
+        assert proxy.asked == 0
+
+
 def test_what_is_refused_becomes_a_dead_letter_that_can_be_sent_again(
     connection: psycopg.Connection[Any], deliveries: Deliveries
 ):
