@@ -1025,5 +1025,7 @@ CREATE INDEX webhook_deliveries_dead ON public.webhook_deliveries USING btree (w
 
 CREATE INDEX webhook_deliveries_waiting ON public.webhook_deliveries USING btree (webhook, number) WHERE (dead_at IS NULL);
 
+CREATE INDEX webhook_deliveries_webhook ON public.webhook_deliveries USING btree (webhook);
+
 ALTER TABLE ONLY public.webhook_deliveries
     ADD CONSTRAINT webhook_deliveries_webhook_fkey FOREIGN KEY (webhook) REFERENCES public.webhooks(name) ON DELETE CASCADE;

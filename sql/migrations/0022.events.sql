@@ -56,6 +56,7 @@ COMMENT ON COLUMN webhook_deliveries.failing_since IS 'When it was first posted 
 COMMENT ON COLUMN webhook_deliveries.next_at IS 'It is not posted before this.';
 COMMENT ON COLUMN webhook_deliveries.failure IS 'Why it was in vain the last time, in a sentence for people.';
 COMMENT ON COLUMN webhook_deliveries.dead_at IS 'When it was given up; a dead letter waits for `cerrojo webhooks resend`. Null: it was not.';
+CREATE INDEX webhook_deliveries_webhook ON webhook_deliveries (webhook);
 CREATE INDEX webhook_deliveries_waiting ON webhook_deliveries (webhook, number) WHERE dead_at IS NULL;
 CREATE INDEX webhook_deliveries_dead ON webhook_deliveries (webhook, number)
     WHERE dead_at IS NOT NULL;

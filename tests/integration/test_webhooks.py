@@ -335,6 +335,38 @@ def test_a_webhook_of_ocsf_gets_what_is_of_authentication(
         assert receiver.ids == [id_ for id_ in IDS if not id_.startswith(("policy", "attack"))]
 
 
+def test_looks_do_not_wait_for_couriers(
+    connection: psycopg.Connection[Any], database: str, monkeypatch: pytest.MonkeyPatch
+):
+    """Else the relay would lose the lead, as its session must not be silent for a second."""
+    monkeypatch.setattr(delivery, "STATEMENT_MS", 60_000)
+    waits = (
+        "SELECT 1 FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock' AND query ~ '^DELETE'"
+    )
+    with Receiver() as receiver, ExitStack() as stack:
+        deliveries = Deliveries(as_role(database, WORKERS))
+        stack.callback(deliveries.close)
+        webhooks.add(connection, "siem", receiver.url, "cerrojo")
+        happen(connection, EXAMPLES[0])
+        with psycopg.connect(database) as other:
+            other.execute("SELECT 1 FROM webhook_deliveries FOR UPDATE")
+            deliveries.look()
+            wait_until(lambda: connection.execute(waits).fetchone() is not None)
+            deliveries.look()
+            assert connection.execute(waits).fetchone() is not None
+        wait_until(lambda: waiting(connection) == (0, 0))
+
+
+def test_what_is_removed_with_a_webhook_is_found_by_an_index(
+    connection: psycopg.Connection[Any],
+):
+    """Dead letters, too; all events of all others may wait there."""
+    connection.execute("SET enable_seqscan = off")
+    plan = connection.execute("EXPLAIN DELETE FROM webhook_deliveries WHERE webhook = 'siem'")
+    assert "webhook_deliveries_webhook" in str(plan.fetchall())
+
+
 def test_a_webhook_that_is_removed_gets_nothing_more(
     connection: psycopg.Connection[Any], deliveries: Deliveries
 ):

@@ -37,19 +37,20 @@ logger = structlog.get_logger()
 
 
 class Deliveries:
-    """Delivers for as long as this process leads. Its threads share a connection."""
+    """Delivers for as long as this process leads. Its threads share a connection.
+
+    Looks have another one: a leader may not wait for what a courier waits for.
+    """
 
     def __init__(self, database_url: str) -> None:
         """Raises ``psycopg.Error``."""
-        self._connection: psycopg.Connection[Any] = psycopg.connect(
-            database_url, autocommit=True, **connection_options("webhooks")
-        )
-        Limits(statement_ms=STATEMENT_MS).set(self._connection)
+        self._connection = _connect(database_url, "webhooks")
+        self._looks = _connect(database_url, "look at webhooks")
         self._couriers: dict[Webhook, _Courier] = {}
 
     def look(self) -> None:
         """Begin with new webhooks, and end with those that are gone. Raises ``psycopg.Error``."""
-        wanted = set(webhooks.all_webhooks(self._connection))
+        wanted = set(webhooks.all_webhooks(self._looks))
         for webhook in self._couriers.keys() - wanted:
             self._couriers.pop(webhook).stop()
         for webhook in wanted - self._couriers.keys():
@@ -67,6 +68,15 @@ class Deliveries:
         for courier in self._couriers.values():
             courier.stop()
         self._connection.close()
+        self._looks.close()
+
+
+def _connect(database_url: str, name: str) -> psycopg.Connection[Any]:
+    connection: psycopg.Connection[Any] = psycopg.connect(
+        database_url, autocommit=True, **connection_options(name)
+    )
+    Limits(statement_ms=STATEMENT_MS).set(connection)
+    return connection
 
 
 class _Courier:
