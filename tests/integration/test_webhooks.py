@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from cerrojo.webhooks import SHOWN
 from sql.roles import WORKERS
 from tests.harness.command import cerrojo
 from tests.harness.receiver import Receiver
@@ -419,7 +420,37 @@ def test_the_command_adds_lists_resends_and_removes(
     assert len(json.loads(dead)["dead"]) == OF_SIEM
     number = json.loads(dead)["dead"][0]["number"]
     assert json.loads(run("resend", "siem", str(number))[1]) == {"name": "siem", "resent": 1}
-    assert json.loads(run("resend", "siem")[1])["resent"] == OF_SIEM - 1
-    assert run("resend", "nobody")[0] == 1
+    dropped = json.loads(dead)["dead"][1]["number"]
+    assert json.loads(run("drop", "siem", str(dropped))[1]) == {"name": "siem", "dropped": 1}
+    assert json.loads(run("resend", "siem")[1])["resent"] == OF_SIEM - 2
+    assert waiting(connection) == (OF_SIEM - 1, 0)
+    connection.execute(
+        "UPDATE webhook_deliveries SET dead_at = now() WHERE number <> %s", (number,)
+    )
+    assert json.loads(run("drop", "siem")[1])["dropped"] == OF_SIEM - 2
+    assert waiting(connection) == (1, 0)
+    assert run("resend", "nobody")[0] == run("drop", "nobody")[0] == 1
     assert run("remove", "siem")[0] == 0
     assert run("remove", "siem")[0] == 1
+
+
+def test_more_dead_letters_than_are_listed_are_told(
+    database: str, connection: psycopg.Connection[Any]
+):
+    """A list that ends without a word would be taken for the whole."""
+
+    def dead() -> tuple[int, str]:
+        done = cerrojo({"DATABASE_URL": database}, "webhooks", "dead")
+        return len(json.loads(done.stdout)["dead"]), done.stderr
+
+    webhooks.add(connection, "siem", "https://siem.example/", "cerrojo")
+    one = (
+        "INSERT INTO webhook_deliveries (webhook, event_id, body, dead_at, failure)"
+        " SELECT 'siem', n, '', now(), 'it answered 400' FROM generate_series(1, %s) n"
+    )
+    connection.execute(one, (SHOWN,))
+    assert dead() == (SHOWN, "")
+    connection.execute(one, (1,))
+    shown, said = dead()
+    assert shown == SHOWN
+    assert "more" in said

@@ -153,6 +153,16 @@ def resend(connection: Connection[Any], name: str, numbers: Sequence[int] | None
     ).rowcount
 
 
+def drop(connection: Connection[Any], name: str, numbers: Sequence[int] | None) -> int:
+    """Forget dead letters of this webhook; how many."""
+    return connection.execute(
+        "DELETE FROM webhook_deliveries"
+        " WHERE webhook = %s AND dead_at IS NOT NULL"
+        "   AND number = ANY(coalesce(%s, ARRAY[number]))",
+        (name, numbers),
+    ).rowcount
+
+
 def all_webhooks(connection: Connection[Any]) -> list[Webhook]:
     """Those that there are, with their secrets."""
     with connection.cursor(row_factory=class_row(Webhook)) as cursor:
