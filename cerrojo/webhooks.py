@@ -18,9 +18,14 @@ from sql.connection import connection_options
 from workers.commands.errors import CommandError, CommandUsageError
 from workers.relay import webhooks as kept
 
-webhooks = typer.Typer(help="List the webhooks, add and remove them, and send dead letters again.")
+webhooks = typer.Typer(
+    help="List the webhooks, add and remove them, and send dead letters again or drop them."
+)
 
 Name = Annotated[str, typer.Argument(help="the webhook's name, as you choose it")]
+Numbers = Annotated[
+    list[int] | None, typer.Argument(help="the dead letters, by number; without any: all")
+]
 
 SHOWN = 1_000
 """Dead letters of one listing."""
@@ -28,7 +33,7 @@ SHOWN = 1_000
 
 @webhooks.callback(invoke_without_command=True)
 def list_webhooks(context: typer.Context) -> None:
-    """List the webhooks, add and remove them, and send dead letters again."""
+    """List the webhooks, add and remove them, and send dead letters again or drop them."""
     if context.invoked_subcommand:
         return
     with _database() as connection:
@@ -96,9 +101,12 @@ def remove(name: Name) -> None:
 
 @webhooks.command()
 def dead() -> None:
-    """List the dead letters: events that a receiver did not take."""
+    """List the dead letters: events that a receiver did not take; 1,000 at most."""
     with _database() as connection:
-        found = kept.dead_letters(connection, SHOWN)
+        found = kept.dead_letters(connection, SHOWN + 1)
+    if len(found) > SHOWN:
+        found = found[:SHOWN]
+        report(f"These are the first {SHOWN:,}. There are more.")
     show(
         {"dead": [each._asdict() for each in found]},
         table(
@@ -110,18 +118,26 @@ def dead() -> None:
 
 
 @webhooks.command()
-def resend(
-    name: Name,
-    numbers: Annotated[
-        list[int] | None, typer.Argument(help="the dead letters, by number; without any: all")
-    ] = None,
-) -> None:
+def resend(name: Name, numbers: Numbers = None) -> None:
     """Post dead letters again, before what came after them."""
     with _database() as connection:
-        if not any(each.name == name for each in kept.listed(connection)):
-            raise _unknown(name)
+        _require(connection, name)
         sent = kept.resend(connection, name, numbers or None)
     show({"name": name, "resent": sent}, f"{sent} dead letters are posted again.")
+
+
+@webhooks.command()
+def drop(name: Name, numbers: Numbers = None) -> None:
+    """Forget dead letters, which the receiver will never take. What waits is posted."""
+    with _database() as connection:
+        _require(connection, name)
+        dropped = kept.drop(connection, name, numbers or None)
+    show({"name": name, "dropped": dropped}, f"{dropped} dead letters are dropped.")
+
+
+def _require(connection: Connection[Any], name: str) -> None:
+    if not any(each.name == name for each in kept.listed(connection)):
+        raise _unknown(name)
 
 
 def _moment(at: datetime) -> str:

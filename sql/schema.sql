@@ -903,6 +903,7 @@ CREATE TABLE public.webhook_deliveries (
     body bytea NOT NULL,
     noted_at timestamp with time zone DEFAULT now() NOT NULL,
     tries integer DEFAULT 0 NOT NULL,
+    refusals integer DEFAULT 0 NOT NULL,
     failing_since timestamp with time zone,
     next_at timestamp with time zone DEFAULT now() NOT NULL,
     failure text,
@@ -914,6 +915,8 @@ COMMENT ON TABLE public.webhook_deliveries IS 'A row for each event that a recei
 COMMENT ON COLUMN public.webhook_deliveries.body IS 'What is posted.';
 
 COMMENT ON COLUMN public.webhook_deliveries.tries IS 'How often it was posted in vain.';
+
+COMMENT ON COLUMN public.webhook_deliveries.refusals IS 'How many of them were refusals by a receiver that is there.';
 
 COMMENT ON COLUMN public.webhook_deliveries.failing_since IS 'When it was first posted in vain; null: it was not.';
 
@@ -1021,6 +1024,8 @@ CREATE INDEX lock_states_blocked_since ON public.lock_states USING btree (blocke
 CREATE INDEX webhook_deliveries_dead ON public.webhook_deliveries USING btree (webhook, number) WHERE (dead_at IS NOT NULL);
 
 CREATE INDEX webhook_deliveries_waiting ON public.webhook_deliveries USING btree (webhook, number) WHERE (dead_at IS NULL);
+
+CREATE INDEX webhook_deliveries_webhook ON public.webhook_deliveries USING btree (webhook);
 
 ALTER TABLE ONLY public.webhook_deliveries
     ADD CONSTRAINT webhook_deliveries_webhook_fkey FOREIGN KEY (webhook) REFERENCES public.webhooks(name) ON DELETE CASCADE;

@@ -151,7 +151,7 @@ DELIVERIES = from_the_start(
 )
 DEAD_LETTERS = Gauge(
     "cerrojo_webhook_dead_letters",
-    "Events that were given up and wait for `cerrojo webhooks resend`",
+    "Events that were given up and wait for `cerrojo webhooks resend` or `drop`",
     multiprocess_mode="livemax",
 )
 WEBHOOK_LAG = Gauge(

@@ -42,6 +42,7 @@ CREATE TABLE webhook_deliveries (
     body bytea NOT NULL,
     noted_at timestamptz NOT NULL DEFAULT now(),
     tries int NOT NULL DEFAULT 0,
+    refusals int NOT NULL DEFAULT 0,
     failing_since timestamptz,
     next_at timestamptz NOT NULL DEFAULT now(),
     failure text,
@@ -50,10 +51,12 @@ CREATE TABLE webhook_deliveries (
 COMMENT ON TABLE webhook_deliveries IS 'A row for each event that a receiver does not have yet, in the order in which it is to get them. The relay writes it, with its cursors.';
 COMMENT ON COLUMN webhook_deliveries.body IS 'What is posted.';
 COMMENT ON COLUMN webhook_deliveries.tries IS 'How often it was posted in vain.';
+COMMENT ON COLUMN webhook_deliveries.refusals IS 'How many of them were refusals by a receiver that is there.';
 COMMENT ON COLUMN webhook_deliveries.failing_since IS 'When it was first posted in vain; null: it was not.';
 COMMENT ON COLUMN webhook_deliveries.next_at IS 'It is not posted before this.';
 COMMENT ON COLUMN webhook_deliveries.failure IS 'Why it was in vain the last time, in a sentence for people.';
 COMMENT ON COLUMN webhook_deliveries.dead_at IS 'When it was given up; a dead letter waits for `cerrojo webhooks resend`. Null: it was not.';
+CREATE INDEX webhook_deliveries_webhook ON webhook_deliveries (webhook);
 CREATE INDEX webhook_deliveries_waiting ON webhook_deliveries (webhook, number) WHERE dead_at IS NULL;
 CREATE INDEX webhook_deliveries_dead ON webhook_deliveries (webhook, number)
     WHERE dead_at IS NOT NULL;

@@ -17,12 +17,19 @@ class Receiver:
         """The requests that it has taken: headers in small letters, and body."""
         self.asked = 0
         """All requests."""
+        self.refused = 0
+        """Those that it answered with 400 to 499."""
         self.answer = 200
         """The status of its answers."""
         self.location: str | None = None
-        self.silent = threading.Event()
-        """While it is set, nothing is answered."""
-        self._changed = threading.Condition()
+        self.raw: bytes | None = None
+        """What it says instead, where that is no answer."""
+        self.stalls = False
+        """Whether its answers stop before their bodies, until it is away."""
+        self._away = threading.Event()
+        self.speaks = threading.Event()
+        """While it is not set, nothing is said; who has waited for that gets no answer then."""
+        self.speaks.set()
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -56,7 +63,8 @@ class Receiver:
 
     def close(self) -> None:
         """Be away: nobody listens there any more."""
-        self.silent.clear()
+        self.speaks.set()
+        self._away.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -77,12 +85,19 @@ class Receiver:
     def _handle(self, request: BaseHTTPRequestHandler) -> None:
         body = request.rfile.read(int(request.headers.get("content-length", "0")))
         self.asked += 1
-        if self.silent.is_set():
+        if not self.speaks.is_set():
+            self.speaks.wait()
+            return
+        if self.raw is not None:
+            request.wfile.write(self.raw)
             return
         if self.answer < 300:
             headers = {name.lower(): value for name, value in request.headers.items()}
             self.got.append((headers, body))
+        self.refused += 400 <= self.answer < 500
         request.send_response(self.answer)
         if self.location:
             request.send_header("Location", self.location)
         request.end_headers()
+        if self.stalls:
+            self._away.wait()

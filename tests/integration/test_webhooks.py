@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from cerrojo.webhooks import SHOWN
 from sql.roles import WORKERS
 from tests.harness.command import cerrojo
 from tests.harness.receiver import Receiver
@@ -129,18 +130,72 @@ def test_nothing_is_lost_while_the_receiver_is_away(
 def test_a_slow_one_is_not_waited_for_by_others(
     connection: psycopg.Connection[Any], deliveries: Deliveries, monkeypatch: pytest.MonkeyPatch
 ):
-    """It is given up after a time, and posted to again; each receiver has a thread of its own."""
-    monkeypatch.setattr(posting, "TIMEOUT_SECONDS", 0.2)
+    """Each receiver has a thread of its own."""
+    monkeypatch.setattr(posting, "TIMEOUT_SECONDS", 600.0)
     with Receiver() as slow, Receiver() as quick:
-        slow.silent.set()
+        slow.speaks.clear()
         webhooks.add(connection, "slow", slow.url, "cerrojo")
+        deliveries.look()
+        happen(connection)
+        wait_until(lambda: slow.asked == 1)
         webhooks.add(connection, "quick", quick.url, "cerrojo")
         deliveries.look()
         happen(connection)
-        wait_until(lambda: quick.ids == IDS and slow.asked > 1)
-        assert slow.ids == []
-        slow.silent.clear()
-        wait_until(lambda: slow.ids == IDS)
+        wait_until(lambda: quick.ids == IDS)
+        assert (slow.asked, slow.ids) == (1, [])
+        slow.speaks.set()
+        wait_until(lambda: slow.ids == 2 * IDS)
+
+
+def test_one_that_says_nothing_is_posted_to_again(
+    connection: psycopg.Connection[Any], deliveries: Deliveries, monkeypatch: pytest.MonkeyPatch
+):
+    """After a time, as it may have forgotten that it was asked."""
+    monkeypatch.setattr(posting, "TIMEOUT_SECONDS", 0.2)
+    with Receiver() as receiver:
+        receiver.speaks.clear()
+        webhooks.add(connection, "siem", receiver.url, "cerrojo")
+        deliveries.look()
+        happen(connection, EXAMPLES[0])
+        wait_until(lambda: receiver.asked > 1)
+        [one] = webhooks.listed(connection)
+        assert one.failure == "it cannot be reached: timed out"
+        receiver.speaks.set()
+        wait_until(lambda: waiting(connection) == (0, 0))
+        assert {*receiver.ids} == {IDS[0]}
+
+
+def test_the_status_is_the_answer(connection: psycopg.Connection[Any], deliveries: Deliveries):
+    """What comes after it, if it does, is not waited for."""
+    with Receiver() as receiver:
+        receiver.stalls = True
+        webhooks.add(connection, "siem", receiver.url, "cerrojo")
+        deliveries.look()
+        happen(connection)
+        wait_until(lambda: waiting(connection) == (0, 0))
+        assert receiver.ids == IDS
+
+
+def test_http_goes_by_no_proxy(
+    connection: psycopg.Connection[Any], deliveries: Deliveries, monkeypatch: pytest.MonkeyPatch
+):
+    """It would have names and addresses in clear; https goes by one, as it can read nothing."""
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    with Receiver() as proxy, Receiver() as receiver:
+        for name in ("http_proxy", "https_proxy", "all_proxy"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
+        monkeypatch.setattr(posting, "_opener", posting._made_opener())
+        webhooks.add(connection, "clear", receiver.url, "cerrojo")
+        webhooks.add(connection, "siem", "https://siem.example/", "cerrojo")
+        deliveries.look()
+        happen(connection, EXAMPLES[0])
+
+        def failure() -> str:
+            return str({each.name: each.failure for each in webhooks.listed(connection)}["siem"])
+
+        wait_until(lambda: receiver.ids == [IDS[0]] and "Tunnel connection failed" in failure())
+        assert proxy.asked == 0
 
 
 def test_what_is_refused_becomes_a_dead_letter_that_can_be_sent_again(
@@ -168,6 +223,24 @@ def test_what_is_refused_becomes_a_dead_letter_that_can_be_sent_again(
         wait_until(lambda: waiting(connection) == (0, 0))
 
 
+def test_one_that_was_away_for_long_may_refuse_as_often_as_any_other(
+    connection: psycopg.Connection[Any], deliveries: Deliveries
+):
+    """As while it starts again: only its refusals are counted for that."""
+    with Receiver() as receiver:
+        receiver.answer = 500
+        webhooks.add(connection, "siem", receiver.url, "cerrojo")
+        deliveries.look()
+        happen(connection, EXAMPLES[0])
+        wait_until(lambda: receiver.asked > delivery.REFUSALS)
+        receiver.answer = 404
+        wait_until(lambda: waiting(connection) == (0, 1))
+        assert receiver.refused == delivery.REFUSALS
+        webhooks.resend(connection, "siem", None)
+        wait_until(lambda: receiver.refused == 2 * delivery.REFUSALS)
+        wait_until(lambda: waiting(connection) == (0, 1))
+
+
 def test_one_that_fails_for_too_long_is_given_up(
     connection: psycopg.Connection[Any], deliveries: Deliveries, monkeypatch: pytest.MonkeyPatch
 ):
@@ -181,6 +254,58 @@ def test_one_that_fails_for_too_long_is_given_up(
         wait_until(lambda: waiting(connection) == (0, 1))
 
 
+def test_one_that_speaks_no_http_is_waited_for_alone(
+    connection: psycopg.Connection[Any], deliveries: Deliveries
+):
+    """Such as TLS, by bytes that Postgres takes in no text."""
+    with Receiver() as odd, Receiver() as receiver:
+        odd.raw = b"\x15\x03\x03\x00\x02\x02\x16"
+        webhooks.add(connection, "odd", odd.url, "cerrojo")
+        webhooks.add(connection, "siem", receiver.url, "cerrojo")
+        deliveries.look()
+        happen(connection)
+        wait_until(lambda: receiver.ids == IDS and odd.asked > 1)
+        deliveries.look()
+        found = {each.name: each.failure for each in webhooks.listed(connection)}
+        assert found == {"odd": "it cannot be reached: " + "?" * 7, "siem": None}
+        odd.raw = None
+        wait_until(lambda: odd.ids == IDS)
+
+
+@pytest.mark.parametrize("url", ["https://127.0.0.1/ñ", "https://siem..example/"])
+def test_a_url_that_nothing_can_be_posted_to_is_told(
+    connection: psycopg.Connection[Any], deliveries: Deliveries, url: str
+):
+    """As one that cannot be reached, should it ever be taken."""
+    webhooks.add(connection, "siem", url, "cerrojo")
+    deliveries.look()
+    happen(connection, EXAMPLES[0])
+    wait_until(lambda: "cannot be reached" in (webhooks.listed(connection)[0].failure or ""))
+    deliveries.look()
+
+
+def test_what_ends_a_courier_is_raised(
+    connection: psycopg.Connection[Any], deliveries: Deliveries, monkeypatch: pytest.MonkeyPatch
+):
+    """Else its events would wait for ever, and nobody would know."""
+
+    def fail(*_: object) -> None:
+        raise LookupError("something that nobody thought of")
+
+    monkeypatch.setattr(delivery, "post", fail)
+    webhooks.add(connection, "siem", "https://siem.example/", "cerrojo")
+    happen(connection, EXAMPLES[0])
+
+    def raised() -> bool:
+        try:
+            deliveries.look()
+        except LookupError:
+            return True
+        return False
+
+    wait_until(raised)
+
+
 def test_a_redirect_is_not_followed(connection: psycopg.Connection[Any], deliveries: Deliveries):
     """It would lead to an address that nobody allowed."""
     with Receiver() as receiver, Receiver() as elsewhere:
@@ -190,6 +315,9 @@ def test_a_redirect_is_not_followed(connection: psycopg.Connection[Any], deliver
         happen(connection, EXAMPLES[0])
         wait_until(lambda: waiting(connection) == (0, 1))
         receiver.answer = 302
+        webhooks.resend(connection, "siem", None)
+        wait_until(lambda: waiting(connection) == (0, 1))
+        receiver.location = "http://["
         webhooks.resend(connection, "siem", None)
         wait_until(lambda: waiting(connection) == (0, 1))
         assert elsewhere.asked == 0
@@ -206,6 +334,38 @@ def test_a_webhook_of_ocsf_gets_what_is_of_authentication(
         wait_until(lambda: waiting(connection) == (0, 0))
         assert {body["class_uid"] for body in receiver.bodies} == {3002}
         assert receiver.ids == [id_ for id_ in IDS if not id_.startswith(("policy", "attack"))]
+
+
+def test_looks_do_not_wait_for_couriers(
+    connection: psycopg.Connection[Any], database: str, monkeypatch: pytest.MonkeyPatch
+):
+    """Else the relay would lose the lead, as its session must not be silent for a second."""
+    monkeypatch.setattr(delivery, "STATEMENT_MS", 60_000)
+    waits = (
+        "SELECT 1 FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock' AND query ~ '^DELETE'"
+    )
+    with Receiver() as receiver, ExitStack() as stack:
+        deliveries = Deliveries(as_role(database, WORKERS))
+        stack.callback(deliveries.close)
+        webhooks.add(connection, "siem", receiver.url, "cerrojo")
+        happen(connection, EXAMPLES[0])
+        with psycopg.connect(database) as other:
+            other.execute("SELECT 1 FROM webhook_deliveries FOR UPDATE")
+            deliveries.look()
+            wait_until(lambda: connection.execute(waits).fetchone() is not None)
+            deliveries.look()
+            assert connection.execute(waits).fetchone() is not None
+        wait_until(lambda: waiting(connection) == (0, 0))
+
+
+def test_what_is_removed_with_a_webhook_is_found_by_an_index(
+    connection: psycopg.Connection[Any],
+):
+    """Dead letters, too; all events of all others may wait there."""
+    connection.execute("SET enable_seqscan = off")
+    plan = connection.execute("EXPLAIN DELETE FROM webhook_deliveries WHERE webhook = 'siem'")
+    assert "webhook_deliveries_webhook" in str(plan.fetchall())
 
 
 def test_a_webhook_that_is_removed_gets_nothing_more(
@@ -260,7 +420,37 @@ def test_the_command_adds_lists_resends_and_removes(
     assert len(json.loads(dead)["dead"]) == OF_SIEM
     number = json.loads(dead)["dead"][0]["number"]
     assert json.loads(run("resend", "siem", str(number))[1]) == {"name": "siem", "resent": 1}
-    assert json.loads(run("resend", "siem")[1])["resent"] == OF_SIEM - 1
-    assert run("resend", "nobody")[0] == 1
+    dropped = json.loads(dead)["dead"][1]["number"]
+    assert json.loads(run("drop", "siem", str(dropped))[1]) == {"name": "siem", "dropped": 1}
+    assert json.loads(run("resend", "siem")[1])["resent"] == OF_SIEM - 2
+    assert waiting(connection) == (OF_SIEM - 1, 0)
+    connection.execute(
+        "UPDATE webhook_deliveries SET dead_at = now() WHERE number <> %s", (number,)
+    )
+    assert json.loads(run("drop", "siem")[1])["dropped"] == OF_SIEM - 2
+    assert waiting(connection) == (1, 0)
+    assert run("resend", "nobody")[0] == run("drop", "nobody")[0] == 1
     assert run("remove", "siem")[0] == 0
     assert run("remove", "siem")[0] == 1
+
+
+def test_more_dead_letters_than_are_listed_are_told(
+    database: str, connection: psycopg.Connection[Any]
+):
+    """A list that ends without a word would be taken for the whole."""
+
+    def dead() -> tuple[int, str]:
+        done = cerrojo({"DATABASE_URL": database}, "webhooks", "dead")
+        return len(json.loads(done.stdout)["dead"]), done.stderr
+
+    webhooks.add(connection, "siem", "https://siem.example/", "cerrojo")
+    one = (
+        "INSERT INTO webhook_deliveries (webhook, event_id, body, dead_at, failure)"
+        " SELECT 'siem', n, '', now(), 'it answered 400' FROM generate_series(1, %s) n"
+    )
+    connection.execute(one, (SHOWN,))
+    assert dead() == (SHOWN, "")
+    connection.execute(one, (1,))
+    shown, said = dead()
+    assert shown == SHOWN
+    assert "more" in said

@@ -37,19 +37,20 @@ logger = structlog.get_logger()
 
 
 class Deliveries:
-    """Delivers for as long as this process leads. Its threads share a connection."""
+    """Delivers for as long as this process leads. Its threads share a connection.
+
+    Looks have another one: a leader may not wait for what a courier waits for.
+    """
 
     def __init__(self, database_url: str) -> None:
         """Raises ``psycopg.Error``."""
-        self._connection: psycopg.Connection[Any] = psycopg.connect(
-            database_url, autocommit=True, **connection_options("webhooks")
-        )
-        Limits(statement_ms=STATEMENT_MS).set(self._connection)
+        self._connection = _connect(database_url, "webhooks")
+        self._looks = _connect(database_url, "look at webhooks")
         self._couriers: dict[Webhook, _Courier] = {}
 
     def look(self) -> None:
         """Begin with new webhooks, and end with those that are gone. Raises ``psycopg.Error``."""
-        wanted = set(webhooks.all_webhooks(self._connection))
+        wanted = set(webhooks.all_webhooks(self._looks))
         for webhook in self._couriers.keys() - wanted:
             self._couriers.pop(webhook).stop()
         for webhook in wanted - self._couriers.keys():
@@ -67,6 +68,15 @@ class Deliveries:
         for courier in self._couriers.values():
             courier.stop()
         self._connection.close()
+        self._looks.close()
+
+
+def _connect(database_url: str, name: str) -> psycopg.Connection[Any]:
+    connection: psycopg.Connection[Any] = psycopg.connect(
+        database_url, autocommit=True, **connection_options(name)
+    )
+    Limits(statement_ms=STATEMENT_MS).set(connection)
+    return connection
 
 
 class _Courier:
@@ -77,7 +87,7 @@ class _Courier:
         self._webhook = webhook
         self._wake = threading.Event()
         self._stopping = False
-        self._failure: psycopg.Error | None = None
+        self._failure: Exception | None = None
         threading.Thread(target=self._run, name=f"webhook {webhook.name}", daemon=True).start()
 
     def wake(self) -> None:
@@ -97,7 +107,7 @@ class _Courier:
             while not self._stopping:
                 self._wake.wait(self._deliver())
                 self._wake.clear()
-        except psycopg.Error as error:
+        except Exception as error:  # `check` raises it
             self._failure = error
 
     def _deliver(self) -> float:
@@ -119,13 +129,14 @@ class _Courier:
         return LOOK_SECONDS
 
     def _note_failure(self, delivery: Delivery, outcome: Outcome) -> None:
-        given_up = outcome.refused and delivery.tries + 1 >= REFUSALS
         dead = webhooks.failed(
             self._connection,
             delivery.number,
             outcome.why or "",
+            outcome.refused,
             wait_seconds=min(LONGEST_WAIT_SECONDS, 2.0 ** min(delivery.tries, 10)),
-            most_seconds=0.0 if given_up else GIVE_UP_SECONDS,
+            most_seconds=GIVE_UP_SECONDS,
+            most_refusals=REFUSALS,
         )
         metrics.DELIVERIES.labels("dead" if dead else "failed").inc()
         if dead:

@@ -12,16 +12,13 @@ import http.client
 import time
 import urllib.error
 import urllib.request
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from version import VERSION
 from workers.relay.webhooks import Delivery, Webhook
 
 TIMEOUT_SECONDS = 10.0
 """A receiver that says nothing for so long has not taken it."""
-
-ANSWER_BYTES = 4_096
-"""So much of an answer is read; nothing in it matters."""
 
 _LATER = {408, 425, 429}
 """Refusals that say: not now."""
@@ -36,12 +33,21 @@ class Outcome(NamedTuple):
     """Whether it is there, and does not want this event, whenever it is posted."""
 
 
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: Any, **__: Any) -> None:
-        return None
+def _made_opener() -> urllib.request.OpenerDirector:
+    proxy = urllib.request.getproxies().get("https")
+    found = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler({"https": proxy} if proxy else {}),  # none for what is in clear
+        urllib.request.HTTPHandler(),
+        urllib.request.HTTPSHandler(),
+        urllib.request.HTTPDefaultErrorHandler(),
+        urllib.request.HTTPErrorProcessor(),
+    ):
+        found.add_handler(handler)
+    return found
 
 
-_opener = urllib.request.build_opener(_NoRedirects)
+_opener = _made_opener()
 
 
 def signature(secret: bytes, id_: str, seconds: int, body: bytes) -> str:
@@ -68,14 +74,18 @@ def post(webhook: Webhook, delivery: Delivery) -> Outcome:
         },
     )
     try:
-        with _opener.open(request, timeout=TIMEOUT_SECONDS) as answer:
-            answer.read(ANSWER_BYTES)
+        _opener.open(request, timeout=TIMEOUT_SECONDS).close()  # the status is the answer
     except urllib.error.HTTPError as error:
         with error:
             return Outcome(
                 f"it answered {error.code}", 300 <= error.code < 500 and error.code not in _LATER
             )
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, http.client.HTTPException, ValueError) as error:
         reason = getattr(error, "reason", None) or error
-        return Outcome(f"it cannot be reached: {reason}"[:500])
+        return Outcome(f"it cannot be reached: {_printable(str(reason))}"[:500])
     return Outcome()
+
+
+def _printable(text: str) -> str:
+    """The text as Postgres and people can have it: it may be of bytes of the receiver's."""
+    return "".join(each if each.isprintable() else "?" for each in text)

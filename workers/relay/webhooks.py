@@ -70,9 +70,17 @@ class DeadLetter(NamedTuple):
 
 def check_url(url: str, insecure: bool = False) -> str:
     """The same URL. Raises ValueError, with a sentence, for one that nothing may be posted to."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or len(url) > LONGEST_URL:
-        raise ValueError(f"{url!r} is no URL of a receiver; give one as https://siem.example/hook")
+    no_url = f"{url!r} is no URL of a receiver; give one as https://siem.example/hook"
+    if not url.isascii():
+        raise ValueError(f"{no_url}, with other letters than ASCII's as %C3%B1, or xn-- in a name")
+    try:
+        parts = urlsplit(url)
+        (parts.hostname or "").encode("idna")
+        good = parts.port != 0 and url.isprintable() and " " not in url and len(url) <= LONGEST_URL
+    except ValueError:
+        good = False
+    if not good or parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(no_url)
     if parts.username is not None or parts.fragment:
         raise ValueError(
             "A URL with a name, a password or a # is not taken: it is shown to everybody who lists "
@@ -138,7 +146,17 @@ def resend(connection: Connection[Any], name: str, numbers: Sequence[int] | None
     """Let dead letters of this webhook be posted again, before what came later; how many."""
     return connection.execute(
         "UPDATE webhook_deliveries"
-        "   SET dead_at = NULL, tries = 0, failing_since = NULL, next_at = now()"
+        "   SET dead_at = NULL, tries = 0, refusals = 0, failing_since = NULL, next_at = now()"
+        " WHERE webhook = %s AND dead_at IS NOT NULL"
+        "   AND number = ANY(coalesce(%s, ARRAY[number]))",
+        (name, numbers),
+    ).rowcount
+
+
+def drop(connection: Connection[Any], name: str, numbers: Sequence[int] | None) -> int:
+    """Forget dead letters of this webhook; how many."""
+    return connection.execute(
+        "DELETE FROM webhook_deliveries"
         " WHERE webhook = %s AND dead_at IS NOT NULL"
         "   AND number = ANY(coalesce(%s, ARRAY[number]))",
         (name, numbers),
@@ -196,20 +214,30 @@ def delivered(connection: Connection[Any], number: int) -> None:
 
 
 def failed(
-    connection: Connection[Any], number: int, why: str, wait_seconds: float, most_seconds: float
+    connection: Connection[Any],
+    number: int,
+    why: str,
+    refused: bool,
+    wait_seconds: float,
+    most_seconds: float,
+    most_refusals: int,
 ) -> bool:
     """It was posted in vain: post it again later, or give it up; whether that.
 
-    It is given up where it has failed for `most_seconds`.
+    It is given up where it has failed for `most_seconds`, or was refused so often.
     """
     row = connection.execute(
         "UPDATE webhook_deliveries"
-        "   SET tries = tries + 1, failure = %s, failing_since = coalesce(failing_since, now()),"
+        "   SET tries = tries + 1, refusals = refusals + %s, failure = %s,"
+        "       failing_since = coalesce(failing_since, now()),"
         "       next_at = now() + make_interval(secs => %s),"
-        "       dead_at = CASE WHEN now() - coalesce(failing_since, now())"
+        "       dead_at = CASE WHEN refusals + %s >= %s OR now() - coalesce(failing_since, now())"
         "                           >= make_interval(secs => %s) THEN now() END"
         " WHERE number = %s RETURNING dead_at IS NOT NULL",
-        (why, wait_seconds, most_seconds, number),
+        (
+            *(int(refused), why, wait_seconds),
+            *(int(refused), most_refusals, most_seconds, number),
+        ),
     ).fetchone()
     return bool(row and row[0])
 

@@ -33,6 +33,15 @@ def test_https_or_this_machine_is_taken(url: str):
         ("https:///hook", "no URL"),
         ("https://me:secret@siem.example/", "password"),
         ("https://siem.example/" + "x" * 2_000, "no URL"),
+        ("https://siem.example/ñ", "%C3%B1"),
+        ("https://señal.example/", "xn--"),
+        ("https://siem.example/a b", "no URL"),
+        ("https://siem.example/\n", "no URL"),
+        ("https://siem..example/", "no URL"),
+        ("https://" + "x" * 64 + ".example/", "no URL"),
+        ("https://siem.example:99999/", "no URL"),
+        ("https://siem.example:hook/", "no URL"),
+        ("https://[::1/", "no URL"),
     ],
 )
 def test_anything_else_is_refused_with_a_way_out(url: str, word: str):
