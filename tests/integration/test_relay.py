@@ -35,9 +35,10 @@ from tests.postgres import as_role
 from workers.relay import webhooks
 from workers.relay.delivery import Deliveries
 from workers.relay.event import End
-from workers.relay.journal import Cursor, Journal
+from workers.relay.journal import STATEMENT_MS, Cursor, Journal
 from workers.relay.publisher import EventPublisher
 from workers.relay.relay import Relay, lag_seconds
+from workers.supervisor.relay_keeper import SPEC
 
 PATIENCE_SECONDS = 60.0
 POLICY = Policy(version=1, threshold=2, window_ms=60_000, block_ms=600_000, final_failures=0)
@@ -285,6 +286,29 @@ def test_a_backlog_of_an_old_generation_is_read_before_a_new_one(
     found = told(topics)
     assert [kind for kind, user in found if user == ANA] == ["account.blocked", "account.unblocked"]
     assert len(found) == 7
+
+
+def test_an_end_that_is_not_told_is_late_and_one_to_come_is_not(database: str):
+    """Else the alert would be silent while ends wait."""
+    journal = Journal(as_role(database, WORKERS))
+    now = journal.now_ms()
+    journal.commit([], {ANA: End(now + 3_600_000, now, 0, 1, 1)}, [], [])
+    assert lag_seconds(journal) == 0
+    journal.commit([], {BEN: End(now - 60_000, now - 90_000, 0, 1, 2)}, [], [])
+    assert lag_seconds(journal) >= 60
+    journal.close()
+
+
+def test_between_statements_there_is_a_sign_of_life(database: str):
+    """None may take as long as the silence after which the process is killed, all of them may."""
+    assert SPEC.silence_timeout is not None
+    assert SPEC.silence_timeout * 1000 >= 3 * STATEMENT_MS
+    beats: list[int] = []
+    journal = Journal(as_role(database, WORKERS), lambda: beats.append(1))
+    before = len(beats)
+    journal.commit([Cursor(0, 1, 99)], {ANA: End(1, 1, 0, 1, 1)}, [BEN], [])
+    assert len(beats) >= before + 3
+    journal.close()
 
 
 def test_brokers_that_are_away_are_waited_for(topics: str, database: str):

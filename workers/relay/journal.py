@@ -27,8 +27,9 @@ STATEMENT_MS = 3_000
 """One that takes longer fails: a third of the time after which a silent process is killed. Between
 two there is a sign of life."""
 
-BATCHES = 200
-"""Batches of a partition that are read at once: a hundred thousand decisions at most."""
+BATCHES = 50
+"""Batches of a partition that are read at once: 25,000 decisions at most, so that a slow disk has
+them within a statement's time."""
 
 ROWS = 2_000
 """Decisions that are handled at once, of all partitions: what follows from them is made, sent and
