@@ -119,7 +119,7 @@ def dead() -> None:
 
 @webhooks.command()
 def resend(name: Name, numbers: Numbers = None) -> None:
-    """Post dead letters again, before what came after them."""
+    """Post dead letters again, before what still waits."""
     with _database() as connection:
         _require(connection, name)
         sent = kept.resend(connection, name, numbers or None)

@@ -143,7 +143,7 @@ def dead_letters(connection: Connection[Any], limit: int) -> list[DeadLetter]:
 
 
 def resend(connection: Connection[Any], name: str, numbers: Sequence[int] | None) -> int:
-    """Let dead letters of this webhook be posted again, before what came later; how many."""
+    """Let dead letters of this webhook be posted again, before what still waits; how many."""
     return connection.execute(
         "UPDATE webhook_deliveries"
         "   SET dead_at = NULL, tries = 0, refusals = 0, failing_since = NULL, next_at = now()"
