@@ -128,7 +128,6 @@ class HashingServices(Services):
         super().__init__(settings)
         self.hash_client = HashClient(settings, hash_sockets)
         self.common_passwords = common_passwords.load(settings.common_passwords)
-        self.live = Live(settings, self.blocklist)
         self.accounts = AccountChanges(self.database, self.log, settings.database_connections)
 
     async def loaded(self) -> None:
@@ -143,7 +142,6 @@ class HashingServices(Services):
 
     async def close(self) -> None:
         """Close everything."""
-        await self.live.close()
         await self.hash_client.close()
         await super().close()
 
@@ -154,6 +152,7 @@ class OperatorServices(HashingServices):
     def __init__(self, settings: Settings, hash_sockets: Path) -> None:
         """`hash_sockets` is the directory of the hash processes' sockets."""
         super().__init__(settings, hash_sockets)
+        self.live = Live(settings, self.blocklist)
         self.attack_watch = AttackWatch(self.source_view, self.database, settings.deadline_seconds)
 
     async def start(self) -> None:
@@ -163,6 +162,7 @@ class OperatorServices(HashingServices):
 
     async def close(self) -> None:
         """Close everything."""
+        await self.live.close()
         await self.attack_watch.close()
         await super().close()
 

@@ -13,7 +13,7 @@ from quart import Blueprint, Response, current_app, request
 from gateway.errors import OverloadedError, RequestError
 from gateway.live import LiveFigures
 from gateway.operators import Role
-from gateway.services import HashingServices
+from gateway.services import OperatorServices
 from gateway.web import responses
 from gateway.web.app import GatewayApp, current_request, services
 from gateway.web.operator_access import needs, still_admits
@@ -42,7 +42,7 @@ async def show_live() -> Response:
     With `Accept: text/event-stream` it goes on once a second, as server-sent events, for an hour at
     most, and while the client may see it.
     """
-    here = cast(HashingServices, services())
+    here = cast(OperatorServices, services())
     if responses.EVENTS not in request.headers.get("Accept", ""):
         return responses.answer(200, responses.encode(await here.live.next()))
     if len(_watchers) >= MOST_WATCHERS:
