@@ -268,6 +268,21 @@ def test_the_first_look_is_at_attacks_and_the_policy(system: RunningSystem):
     visit(system, scenario)
 
 
+def test_figures_that_stand_still_say_so(system: RunningSystem):
+    """Also where each try to go on is answered, and ends at once; and until they move again."""
+
+    async def scenario(_client: Client, page: Page) -> None:
+        ended = {"status": 200, "content_type": "text/event-stream", "body": ""}
+        await page.route("**/live", lambda route: route.fulfill(**ended))
+        await page.goto(system.operator_url)
+        await expect(page.locator("#live-error")).to_contain_text("stand still")
+        await page.unroute("**/live")
+        await expect(page.locator("#live")).to_be_visible()
+        await expect(page.locator("#live-error")).to_be_hidden()
+
+    visit(system, scenario)
+
+
 def test_live_figures_move_when_logins_happen(system: RunningSystem):
     """By themselves, without a question for each."""
 

@@ -8,7 +8,7 @@ const WIDTH = 240, HEIGHT = 40; // of it
 
 let stream = null;
 let again; // timer of the next try
-let late; // timer until that is worth a sentence: streams end now and then, and begin again
+let late = null; // timer until their absence is worth a sentence: streams end now and then, and begin again
 let seen = []; // logins a second, newest last
 
 const number = (n) => n.toLocaleString("en", { maximumFractionDigits: n < 10 ? 1 : 0 });
@@ -17,7 +17,10 @@ const sum = (counts) => Object.values(counts).reduce((all, one) => all + one, 0)
 // Watch while this is wanted; a page that nobody looks at asks nothing.
 export function watch(wanted) {
   clearTimeout(again);
-  if (!wanted) clearTimeout(late);
+  if (!wanted) {
+    clearTimeout(late);
+    late = null;
+  }
   if (wanted === (stream !== null)) return;
   if (!wanted) {
     stream.close();
@@ -25,21 +28,23 @@ export function watch(wanted) {
     return;
   }
   seen = [];
+  late ??= setTimeout(standStill, AGAIN);
   stream = new EventSource("/live");
   stream.addEventListener("message", ({ data }) => showLive(JSON.parse(data)));
   stream.addEventListener("error", () => {
-    clearTimeout(late);
-    late = setTimeout(() => show("live-error", "These figures stand still. This page keeps trying."), AGAIN);
     if (stream.readyState !== EventSource.CLOSED) return; // the browser tries again by itself
     stream = null;
     again = setTimeout(() => watch(true), AGAIN);
   });
 }
 
+const standStill = () => show("live-error", "These figures stand still. This page keeps trying.");
+
 function showLive({
   logins, verdicts, login_seconds: login, verdict_seconds: verdict, partitions,
 }) {
   clearTimeout(late);
+  late = setTimeout(standStill, AGAIN);
   show("live-error", "");
   at("live").hidden = false;
   const all = sum(logins);
