@@ -8,7 +8,7 @@ READY := .venv/installed
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help up venv test tests check alerts dashboard integrations chart sbom chaos fuzz bench costs plan loadtest attack pictures console clean
+.PHONY: help up venv test tests slow check alerts dashboard integrations chart sbom chaos fuzz bench costs plan tiny loadtest attack pictures console clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /make \1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r what why; \
@@ -20,18 +20,21 @@ up: $(READY)  ## bring up the whole system, with its own Kafka and Postgres; Ctr
 
 venv: $(READY)  ## only the virtual environment, with the command .venv/bin/cerrojo
 
-test: check tests  ## linters, types, rules between the parts, and all tests
+test: check tests  ## linters, types, rules between the parts, and the tests but for the slow ones
 
 # Three at a time, each with a Kafka and a Postgres of its own: two of them left two cores idle for
 # two fifths of the time, as they wait much.
 tests: $(READY)
 	@exec $(BIN)/pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder $(ARGS)
 
-check: $(READY)  ## the same without the tests
+check: $(READY)  ## the same without any tests
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+slow: $(READY)  ## the tests that `make test` leaves out, as they take long; some minutes
+	@exec $(BIN)/pytest -m slow --numprocesses=2 --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 alerts:  ## test Prometheus' rules by promtool, which Debian's package prometheus has
 	@promtool check rules monitoring/alerts.yml
@@ -63,6 +66,25 @@ costs: $(READY)  ## what each part costs for a login on this machine, for the pl
 
 plan: $(READY)  ## what N logins a second would take, as in N=100000, by the newest costs
 	@exec $(BIN)/python -m bench.plan $(or $(N),100000) $(ARGS)
+
+# No figure of these is kept, so they may run beside one another, as they wait much: with --jobs=3.
+# No Kafka of theirs compiles well what it does for a minute only.
+TINY := tiny-together tiny-alone tiny-dashboard tiny-overload tiny-costs
+tiny: $(TINY)  ## everything that measures, in its smallest size: whether it still works
+$(TINY): export CERROJO_KAFKA_JAVA_OPTIONS := -XX:TieredStopAtLevel=1
+.PHONY: $(TINY)
+tiny-together: $(READY)
+	@$(BIN)/python -m bench --size tiny --into .cerrojo/tiny/together --rows P1,P2,P3,P4,P6,P8,P9,P11,P13
+tiny-alone: $(READY)
+	@$(BIN)/python -m bench --size tiny --into .cerrojo/tiny/alone --rows P5,P7,P10,P12
+tiny-dashboard: $(READY)
+	@$(BIN)/python -m bench.dashboard --minutes 1
+tiny-overload: $(READY)
+	@$(BIN)/python -m bench.overload --size tiny
+# Last: a system that is idle must use less than one with a load, for the plan.
+tiny-costs: $(READY) | $(filter-out tiny-costs,$(TINY))
+	@$(BIN)/python -m bench.costs --size tiny --into .cerrojo/tiny
+	@$(BIN)/python -m bench.plan 100000 --figures .cerrojo/tiny/costs.json
 
 loadtest: $(READY)  ## load what is up; SCENARIO=..., USERS=..., TIME=... choose what and how much
 	@exec $(BIN)/python -m loadtest

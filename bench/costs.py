@@ -1,6 +1,6 @@
 """`python -m bench.costs`: the cost of each part of the system, for `python -m bench.plan`.
 
-It starts its own system and takes about a minute. The CPU of each part is read before and after a
+It starts its own system and takes some minutes. The CPU of each part is read before and after a
 known load, and divided by what the workers have decided meanwhile. Figures are of an otherwise
 quiet machine, or of nothing.
 """
@@ -39,8 +39,9 @@ from events.topics import ATTEMPTS
 from local.kafka_users import KafkaUsers
 
 CLIENTS = 32
-AMOUNTS = {"tiny": (1.0, 1.0, 20_000), "usual": (25.0, 8.0, 200_000)}
-"""Seconds of logins before anything counts, those of each measurement, attempts of each backlog."""
+AMOUNTS = {"tiny": (0.0, 1.0, 20_000), "usual": (10.0, 8.0, 200_000)}
+"""Seconds of logins again and again until Java is warm, those of each measurement; attempts of each
+backlog."""
 IDLE_SECONDS = 3.0
 WRONG = 0.05  # of a backlog's attempts
 DRAIN_SECONDS = 300.0
@@ -196,7 +197,7 @@ def _attempts(count: int, partitions: int, only: int | None = None) -> Attempts:
         user = "".join(random.choices(string.ascii_lowercase, k=16))
         partition = partition_of(user, partitions)
         if only in (None, partition):
-            message = encode(Attempt(new_id(), 0, user, random.random() >= WRONG))
+            message = encode(Attempt(new_id(), 0, user, random.random() >= WRONG, lists=True))
             made.append((partition, user, message))
     return made
 

@@ -25,7 +25,6 @@ from processes.spawn import Child
 from settings import Settings
 
 READY_SECONDS = 120.0
-WORK_SECONDS = 600.0
 DRAIN_SECONDS = 10.0
 
 
@@ -83,21 +82,15 @@ def login_processes(
                     system.further.remove(process)
 
 
-@contextmanager
-def worker(env: dict[str, str], partition: int, log: Path) -> Iterator[tuple[int, Iterator[str]]]:
-    """The owner of a partition when it has claimed it: its pid, and what it says from then on."""
-    spec = ProcessSpec(
+def worker(env: dict[str, str], partition: int, log: Path) -> ProcessSpec:
+    """The owner of a partition, which is ready when it has claimed it."""
+    return ProcessSpec(
         name=f"worker {partition}",
         command=(sys.executable, "-m", "workers.partition", str(partition)),
         env=env,
         cwd=PROJECT,
         log=log,
     )
-    with _child(spec) as child:
-        said = _lines(child, WORK_SECONDS)
-        if "ready" not in said:
-            raise BenchError(f"The worker did not become ready; {log} says why.")
-        yield child.pid, said
 
 
 def _lines(child: Child, seconds: float) -> Iterator[str]:

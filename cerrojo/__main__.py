@@ -2,38 +2,58 @@
 
 from __future__ import annotations
 
+import sys
+from importlib import import_module
 from typing import Annotated
 
 import typer
 
-from cerrojo import attempts, audit, blocks, doctor, log
-from cerrojo.accounts import accounts
 from cerrojo.errors import Commands
-from cerrojo.keys import keys, tokens
-from cerrojo.operators import operators
-from cerrojo.webhooks import webhooks
 from processes.logs import configure
 from version import describe
 
-app = typer.Typer(
-    cls=Commands,
-    no_args_is_help=True,
-    # An exception's own lines: a box around them would show values of variables, as passwords.
-    pretty_exceptions_enable=False,
-)
-for command in (
-    *(blocks.blocked, blocks.block, blocks.unblock, attempts.attempts, blocks.attacks),
-    *(audit.verify, audit.whatif, log.partitions, log.resize, doctor.doctor),
-):
-    app.command()(command)
-app.add_typer(log.policy, name="policy")
-app.add_typer(audit.shadow, name="shadow")
-app.add_typer(log.quarantine, name="quarantine")
-app.add_typer(accounts, name="accounts")
-app.add_typer(keys, name="keys")
-app.add_typer(tokens, name="tokens")
-app.add_typer(operators, name="operators")
-app.add_typer(webhooks, name="webhooks")
+MODULES = {
+    "blocked": "blocks",
+    "block": "blocks",
+    "unblock": "blocks",
+    "attempts": "attempts",
+    "attacks": "blocks",
+    "verify": "audit",
+    "whatif": "audit",
+    "partitions": "log",
+    "resize": "log",
+    "doctor": "doctor",
+    "policy": "log",
+    "shadow": "audit",
+    "quarantine": "log",
+    "accounts": "accounts",
+    "keys": "keys",
+    "tokens": "keys",
+    "operators": "operators",
+    "webhooks": "webhooks",
+}
+"""The commands, in the order of the help, and the module of each, which has it by its name."""
+
+
+def application(*names: str) -> typer.Typer:
+    """The command with these of its commands, else with all.
+
+    Only their modules are imported: all of them together are a third of the start of one.
+    """
+    app = typer.Typer(
+        cls=Commands,
+        no_args_is_help=True,
+        # An exception's own lines: a box around them would show values of variables, as passwords.
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(cerrojo)
+    for name in names or MODULES:
+        command = getattr(import_module(f"cerrojo.{MODULES[name]}"), name)
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name)
+        else:
+            app.command()(command)
+    return app
 
 
 def _show_version(wanted: bool) -> None:
@@ -42,7 +62,6 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def cerrojo(
     version: Annotated[
         bool,
@@ -60,7 +79,7 @@ def cerrojo(
 
 def main() -> None:
     """Run the command of the command line, and exit."""
-    app(prog_name="cerrojo")
+    application(*(word for word in sys.argv[1:2] if word in MODULES))(prog_name="cerrojo")
 
 
 if __name__ == "__main__":

@@ -111,7 +111,12 @@ def _show_signing(folder: Path) -> None:
         shown.append((key.id, key.role, state, key.until_ms or None))
     columns = ("id", "role", "state", "retired_ms")
     rows = [dict(zip(columns, row, strict=True)) for row in shown]
-    show({"keys": rows}, table(columns, shown, "There are no keys."))
+    allowed = bool(signing_keys.granted(folder, "operator"))
+    told = "The operator port may change the policy." if allowed else ""
+    show(
+        {"keys": rows, "operator_port_signs_policies": allowed},
+        f"{table(columns, shown, 'There are no keys.')}\n{told}".rstrip(),
+    )
 
 
 @signing.command()
@@ -153,6 +158,22 @@ def drop_signing_key(key: KeyId, folder: Folder) -> None:
     """Forget a key."""
     with _unchanged(folder):
         signing_keys.drop_key(folder, key)
+        _show_signing(folder)
+
+
+@signing.command("allow-policy")
+def allow_policy(folder: Folder) -> None:
+    """Give the operator port the keys that sign policies, so that it can change the policy."""
+    with _unchanged(folder):
+        signing_keys.grant(folder, "operator", "policy")
+        _show_signing(folder)
+
+
+@signing.command("deny-policy")
+def deny_policy(folder: Folder) -> None:
+    """Take these keys out of the operator port's file again."""
+    with _unchanged(folder):
+        signing_keys.withdraw(folder, "operator")
         _show_signing(folder)
 
 

@@ -158,13 +158,16 @@ def resize(
         int | None,
         typer.Argument(help="number to use from now on; never fewer than before"),
     ] = None,
+    reason: config.Reason = "",
 ) -> None:
     """Show how many partitions are used, or use more, while logins go on."""
+    why = change_policy.checked_reason(reason)
     with progress("Partitions ready") as bar:
         task = bar.add_task("", total=None, visible=False)
         found = resizing.run(
             config.load(),
             partitions,
             lambda done, of: bar.update(task, completed=done, total=of, visible=True),
+            why,
         )
     show(found, str(found))

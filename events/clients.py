@@ -8,7 +8,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import (
+    OFFSET_END,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient
 
 from settings import FIELDS, Settings, SettingsError, variable
@@ -228,12 +235,14 @@ def end_offset(
 
     OFFSET_END in an assignment is resolved later, when the awaited record may already be written.
     """
-    ends = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=seconds)
-    if ends is None or ends[1] < 0:
-        raise KafkaException(
-            f"The brokers did not give the end offset of {topic} within {seconds:g} s"
-        )
-    return int(ends[1])
+    # One request. `get_watermark_offsets` makes another for the start.
+    asked = TopicPartition(topic, partition, OFFSET_END)
+    (answer,) = consumer.offsets_for_times([asked], timeout=seconds)
+    if answer.error is not None:
+        raise KafkaException(answer.error)
+    if answer.offset < 0:
+        raise KafkaException(f"The brokers' answer has no end offset of {topic}")
+    return int(answer.offset)
 
 
 def reason(error: Exception) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from enum import IntEnum
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar, get_type_hints
 
 import msgspec
 from msgspec import Meta, Struct
@@ -28,6 +28,9 @@ LONGEST_NETWORK = LONGEST_SOURCE + 4
 
 MOST_OUTCOMES = 500
 """In a record on `sources`, which then has less than half of what brokers take."""
+
+MOST_VERDICTS = 500
+"""In a record on `verdicts`, which brokers take however long their names are."""
 
 LONGEST_USER_AGENT = 512
 """Characters."""
@@ -129,6 +132,14 @@ class Policy(Struct, frozen=True):
     forget_each_ms: Length = 0
 
 
+POLICY_LIMITS = {
+    name: (hint.__metadata__[0].ge, hint.__metadata__[0].le)
+    for name, hint in get_type_hints(Policy, include_extras=True).items()
+    if name not in ("version", "repeated_guesses")
+}
+"""The smallest and the largest number of each part of a policy."""
+
+
 class Request(Message, frozen=True, array_like=True):
     """Base of the messages on `attempts`: an id, and the partition of `verdicts` for the answer."""
 
@@ -153,6 +164,8 @@ class Attempt(Request, frozen=True, array_like=True, tag="attempt"):
     its sender says them. ``delayed_ms`` is how long it was delayed for what its source did. They
     decide nothing here: a source is refused before there is an attempt.
 
+    ``lists`` says that its sender reads its verdict in a list with others (:class:`Verdicts`).
+
     ``device`` is the one by which its sender knows the account's owner (`gateway.devices`); its
     wrong passwords count by themselves. ``guess`` stands for a wrong password, by the gateways' key
     and where there is one by the former key: eight bytes each, by which nobody can try passwords
@@ -168,6 +181,7 @@ class Attempt(Request, frozen=True, array_like=True, tag="attempt"):
     device: DeviceId | None = None
     guess: Guess | None = None
     delayed_ms: Annotated[int, Meta(ge=0, le=86_400_000)] = 0
+    lists: bool = False
 
 
 # What an operator asks for says who did, by the name of the operator's token, and why.
@@ -273,6 +287,8 @@ class SetLayout(Request, frozen=True, array_like=True, tag="layout"):
     """From this record on, requests whose sender chose by fewer partitions are not decided."""
 
     partitions: Partitions
+    operator: OperatorName | None = None
+    reason: Reason | None = None
 
 
 Note = Disabled | Enabled | DevicesForgotten
@@ -329,6 +345,12 @@ class Verdict(Message, frozen=True, array_like=True, tag="verdict"):
     user: str
     decision: Decision
     until_ms: BlockEnd
+
+
+class Verdicts(Message, frozen=True, array_like=True, tag="verdicts"):
+    """The verdicts of one batch for one partition of `verdicts`: one record, signed once."""
+
+    verdicts: Annotated[tuple[Verdict, ...], Meta(max_length=MOST_VERDICTS)]
 
 
 # ---- topic `blocks`: changes of blocks, for every gateway's blocklist ------------------
@@ -411,7 +433,7 @@ class Outcomes(Message, frozen=True, array_like=True, tag="outcomes"):
 
 _encoder = msgspec.msgpack.Encoder()
 _attempts: msgspec.msgpack.Decoder[AttemptsMessage] = msgspec.msgpack.Decoder(AttemptsMessage)
-_verdicts = msgspec.msgpack.Decoder(Verdict)
+_verdicts: msgspec.msgpack.Decoder[Verdict | Verdicts] = msgspec.msgpack.Decoder(Verdict | Verdicts)
 _blocks: msgspec.msgpack.Decoder[BlocksMessage] = msgspec.msgpack.Decoder(BlocksMessage)
 _sources = msgspec.msgpack.Decoder(Outcomes)
 
@@ -426,9 +448,10 @@ def decode_attempts(value: bytes | None) -> AttemptsMessage:
     return _decode(_attempts, value)
 
 
-def decode_verdict(value: bytes | None) -> Verdict:
-    """The message of a record on `verdicts`. Raises :class:`UndecodableError` where it has none."""
-    return _decode(_verdicts, value)
+def decode_verdicts(value: bytes | None) -> tuple[Verdict, ...]:
+    """What a record on `verdicts` says. Raises :class:`UndecodableError` where it says nothing."""
+    message = _decode(_verdicts, value)
+    return message.verdicts if isinstance(message, Verdicts) else (message,)
 
 
 def decode_blocks(value: bytes | None) -> BlocksMessage:

@@ -40,7 +40,7 @@ _KINDS: dict[Role, tuple[str, ...]] = {
         *("disabled", "enabled", "devices"),
     ),
     "policy": ("policy", "layout"),
-    "worker": ("verdict", "claimed", "blocked", "unblocked", "heartbeat", "seal"),
+    "worker": ("verdict", "verdicts", "claimed", "blocked", "unblocked", "heartbeat", "seal"),
 }
 """The kinds of messages that each role may sign."""
 

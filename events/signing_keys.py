@@ -2,7 +2,8 @@
 
 A key has a role, which says what it may sign, and each part of Cerrojo has a file with the keys of
 the roles that it signs or checks by (:data:`ROLES_OF`). A signature is a MAC, so a part can sign by
-whatever key it has; no part has one by which it could sign what another one decides.
+whatever key it has; no part has one by which it could sign what another one decides, but the
+operator port where it is given that of the policy (:data:`MAY_HAVE`).
 
 The first key of a role signs, and all of them are checked by. So keys are replaced without a stop:
 `new-key`, and when every host has those files, `sign-with`; when every host has these, `retire`. By
@@ -17,6 +18,7 @@ import os
 import secrets
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, get_args
 
@@ -42,6 +44,9 @@ ROLES_OF: dict[Part, tuple[Role, ...]] = {
 }
 """The roles of the keys in the file of each part: the login processes', the operator port's, and
 that of the workers and their commands. Files are named so, with .json."""
+
+MAY_HAVE: dict[Part, tuple[Role, ...]] = {"gateway": (), "operator": ("policy",), "workers": ()}
+"""The roles besides, whose keys a part gets where somebody gives it them (:func:`grant`)."""
 
 LOOK_SECONDS = 1.0
 """Between two looks at a file that nothing unknown asks for."""
@@ -94,6 +99,7 @@ class KeyFile:
         """Raises SettingsError where the file cannot be used."""
         self.path = folder / f"{part}.json"
         self._roles = ROLES_OF[part]
+        self._may_have = MAY_HAVE[part]
         self._seen: object = None
         self._look_at = 0.0
         try:
@@ -149,7 +155,7 @@ class KeyFile:
         keys = parse(self.path.read_bytes())
         signing: dict[Role, Key] = {}
         for key in keys:
-            if key.role not in self._roles:
+            if key.role not in self._roles + self._may_have:
                 raise ValueError(f"it has a key of the role {key.role}, which is not this part's")
             if not key.until_ms:
                 signing.setdefault(key.role, key)
@@ -181,6 +187,17 @@ def make(folder: Path) -> None:
         if (folder / f"{part}.json").exists():
             raise FileExistsError(17, f"{part}.json is there already")
     _write(folder, [_new(role) for role in get_args(Role)])
+
+
+def grant(folder: Path, part: Part, role: Role) -> None:
+    """Give this part the keys of a role that it may have. Raises OSError and ValueError."""
+    assert role in MAY_HAVE[part]
+    _write(folder, all_keys(folder), {part: (role,)})
+
+
+def withdraw(folder: Path, part: Part) -> None:
+    """Take the keys back that this part need not have. Raises OSError and ValueError."""
+    _write(folder, all_keys(folder), {part: ()})
 
 
 def new_key(folder: Path, role: Role) -> str:
@@ -230,17 +247,31 @@ def _take(keys: list[Key], key_id: str) -> Key:
     raise ValueError(f"there is no key {key_id}")
 
 
-def _write(folder: Path, keys: list[Key]) -> None:
+def granted(folder: Path, part: Part) -> tuple[Role, ...]:
+    """The roles whose keys this part has been given. Raises OSError and ValueError."""
+    path = folder / f"{part}.json"
+    if not MAY_HAVE[part] or not path.exists():
+        return ()
+    has = {key.role for key in parse(path.read_bytes())}
+    return tuple(role for role in MAY_HAVE[part] if role in has)
+
+
+def _write(
+    folder: Path, keys: list[Key], grants: Mapping[Part, tuple[Role, ...]] | None = None
+) -> None:
     """Replace each file at once, so that its part reads the former one or this one, whole.
 
-    A new file is for its owner alone; one that was there keeps its owner and its mode.
+    A new file is for its owner alone; one that was there keeps its owner and its mode. A part that
+    ``grants`` does not name keeps what it was given.
     """
     for role in get_args(Role):
         if not any(key.role == role and not key.until_ms for key in keys):
             raise ValueError(f"no key of the role {role} would sign; make a new one first")
+    given = {part: granted(folder, part) for part in ROLES_OF} | dict(grants or {})
     for part, roles in ROLES_OF.items():
         path = (folder / f"{part}.json").resolve()
-        content = msgspec.json.encode(_Content([key for key in keys if key.role in roles]))
+        has = roles + given[part]
+        content = msgspec.json.encode(_Content([key for key in keys if key.role in has]))
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(descriptor, "wb") as file:

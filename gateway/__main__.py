@@ -131,18 +131,18 @@ def main() -> int:
     title("gateway")
     try:
         config = settings.load()
+        logs.configure(config.log_level, config.log_format)
         config.require_database()
         config.of_operator_port()
         _check_kafka(config)
         common_passwords.load(config.common_passwords)  # else each login process would fail
-        logs.configure(config.log_level, config.log_format)
         check_key_files(config, "gateway", "operator")
         processes.manager_link().watch(drain_seconds(config.deadline_seconds) + KILL_SECONDS)
         with shared_metrics.directory() as directory, hash_sockets(directory) as sockets:
             shared_metrics.use_slot("gateway")
             Supervisor(config, sockets).run()
     except settings.SettingsError as error:
-        print(error, file=sys.stderr)
+        logs.say_why_it_ends(str(error))
         return 2
     return 0
 

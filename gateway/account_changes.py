@@ -23,7 +23,6 @@ from events.messages import (
     Verdict,
 )
 from gateway.errors import NameTakenError, NotFoundError, UnavailableError
-from gateway.kafka.verdict_client import Destination
 from gateway.kafka.verdict_retry import MakeExpiring, seconds_until
 from gateway.operators import By
 from gateway.postgres.accounts import (
@@ -48,7 +47,7 @@ NO_ACCOUNT = "There is no account of this name"
 class Log(Protocol):
     """Asks for verdicts, as `verdict_retry.VerdictRetry` does."""
 
-    def destination(self, user: str) -> Destination: ...
+    async def reach(self, user: str, due: float) -> object: ...
     async def ask(self, user: str, due: float, request: MakeExpiring) -> Verdict: ...
 
 
@@ -97,7 +96,7 @@ class AccountChanges:
         password is of no use any more whatever becomes of the rest. An UnavailableError says
         whether the new one may be in force; what is not lifted then, the owner's next login clears.
         """
-        self._log.destination(user)  # nothing is begun that nobody could end
+        await self._log.reach(user, due)  # nothing is begun that nobody could end
         try:
             changed = await self._database.run(
                 lambda connection: change_password_hash(connection, user, password_hash, version),

@@ -93,6 +93,14 @@ class KeyReusedError(RequestError):
     """The key of this attempt is that of another one."""
 
 
+class PolicyChangedError(RequestError):
+    """Another policy is in force than the one that this one was made from."""
+
+
+class NoPolicyKeyError(RequestError):
+    """This process has no key by which a policy would be believed."""
+
+
 class UnavailableError(RequestError):
     """Something that the answer depends on is away; nothing was granted."""
 

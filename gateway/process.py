@@ -107,7 +107,8 @@ def main() -> int:
         config = config.of_operator_port()
     logs.configure(config.log_level, config.log_format, request_ids.add_to_line)
     processes.manager_link().watch(GRACE_SECONDS)
-    load_programs(role)
+    with gc_tuning.paused():
+        load_programs(role)
     await_start_gate()
     uvloop.run(run(role, config))
     return 0

@@ -23,6 +23,7 @@ from gateway.decoy_loader import DecoyLoader
 from gateway.devices import Devices
 from gateway.errors import BlockedError, BlockedForGoodError
 from gateway.guess_keys import Guesses
+from gateway.kafka.gathering import Gathering
 from gateway.kafka.verdict_client import VerdictClient
 from gateway.kafka.verdict_retry import LOOK_SECONDS, VerdictRetry, seconds_until
 from gateway.keyed_attempts import KeyedAttempts
@@ -33,6 +34,7 @@ from gateway.live import Live
 from gateway.passwords import common_passwords
 from gateway.passwords.hash_client import HashClient
 from gateway.passwords.hash_formats import present_form
+from gateway.policy_change import PolicyChange
 from gateway.postgres.account_loader import AccountLoader
 from gateway.postgres.database import Database
 from gateway.sources import Sources
@@ -82,8 +84,12 @@ class Services:
             await asyncio.sleep(LOOK_SECONDS)
 
     def observe(self) -> None:
-        """Bring the metrics up to date and forget ended blocks; for every half second or so."""
+        """Bring the metrics up to date and forget ended blocks; for every half second or so.
+
+        Where it was called long ago, this process stood still.
+        """
         now = time.monotonic()
+        self.blocklist.run(now)
         silent = len(self.blocklist.silent(now))
         self.blocklist.prune(self.clock_ms())
         metrics.BLOCKLIST_BLOCKS.set(len(self.blocklist))
@@ -153,6 +159,7 @@ class OperatorServices(HashingServices):
         """`hash_sockets` is the directory of the hash processes' sockets."""
         super().__init__(settings, hash_sockets)
         self.live = Live(settings, self.blocklist)
+        self.policy_change = PolicyChange(self.database, self.verdict_client)
         self.attack_watch = AttackWatch(self.source_view, self.database, settings.deadline_seconds)
 
     async def start(self) -> None:
@@ -183,6 +190,7 @@ class LoginServices(HashingServices):
         self.account_turns = AccountTurns(
             settings.checks_per_user, settings.waiting_per_user, settings.waiting
         )
+        self.gathering = Gathering(settings.deadline_seconds)
         self.sources = Sources(settings.proxy_networks)
         self.source_limits = SourceLimits(settings, self.source_view, self._report)
         self._sealer = Sealer(self.keys, settings.prefixed(SOURCES))
@@ -206,12 +214,12 @@ class LoginServices(HashingServices):
         await super().start()
         self.decoys.start()
 
-    def refuse_what_is_blocked(self, user: str) -> None:
+    async def refuse_what_is_blocked(self, user: str, due: float) -> None:
         """Raise BlockedError or BlockedForGoodError if the account is known to be blocked.
 
         Raises UnavailableError where nobody is known who could decide.
         """
-        self.log.destination(user)
+        await self.log.reach(user, due)
         until_ms = self.blocklist.refused_until(user, time.monotonic())
         if until_ms:
             raise blocked(until_ms, self.clock_ms())

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from events import rights
-from events.signing_keys import make
+from events.signing_keys import grant, make
 from gateway import device_keys
 from gateway.launch import drain_seconds
 from local import kafka, postgres
@@ -172,6 +172,7 @@ def cerrojo_parts(addresses: Addresses) -> list[Part]:
     """Migrations and topics, then each host's workers and gateway."""
     if addresses.signing_keys and not addresses.signing_keys.exists():
         make(addresses.signing_keys)
+        grant(addresses.signing_keys, "operator", "policy")  # the console is one person's
 
     def spec(
         part: rights.Part | Literal["steps"], name: str, module: str, drain: float, **own: str

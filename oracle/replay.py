@@ -349,7 +349,7 @@ def _length_of(fields: list[Any]) -> int:
 
 def _ordered_by(fields: list[Any]) -> tuple[str | None, str | None]:
     """Which operator asked for it, and why."""
-    place = {"policy": 4, **dict.fromkeys(ASKED, 6), "deleted": 7}
+    place = {"policy": 4, "layout": 4, **dict.fromkeys(ASKED, 6), "deleted": 7}
     at = place.get(fields[0], len(fields))
     operator, reason = [*fields[at : at + 2], None, None][:2]
     return operator, reason

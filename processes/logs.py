@@ -91,6 +91,14 @@ def configure(level: str, line: str = "logfmt", *further: Processor) -> None:
         )
 
 
+def say_why_it_ends(sentence: str) -> None:
+    """Say to whoever started this process why it ends: in a line of its own, or the log's JSON."""
+    if isinstance(structlog.get_config()["processors"][-1], structlog.processors.JSONRenderer):
+        structlog.get_logger().error(sentence)
+    else:
+        sys.stderr.write(f"{sentence}\n")
+
+
 class _OfLibraries(logging.Handler):
     """Logs a library's line as one of ours."""
 

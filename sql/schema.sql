@@ -873,6 +873,7 @@ CREATE TABLE public.shadow_policy (
     one boolean DEFAULT true NOT NULL,
     policy jsonb NOT NULL,
     since_ms bigint NOT NULL,
+    figures jsonb,
     CONSTRAINT shadow_policy_one_check CHECK (one)
 );
 
@@ -880,10 +881,13 @@ COMMENT ON TABLE public.shadow_policy IS 'The policy that is tried beside the on
 
 COMMENT ON COLUMN public.shadow_policy.since_ms IS 'When the trial began, by this server''s clock.';
 
+COMMENT ON COLUMN public.shadow_policy.figures IS 'What it would have decided so far, as the relay counts it (workers/relay/shadow.py); NULL: nothing is counted yet.';
+
 CREATE TABLE public.topology (
     singleton boolean DEFAULT true NOT NULL,
     partitions integer NOT NULL,
     wanted integer DEFAULT 0 NOT NULL,
+    asked jsonb,
     CONSTRAINT topology_partitions_check CHECK ((partitions > 0)),
     CONSTRAINT topology_singleton_check CHECK (singleton)
 );
@@ -895,6 +899,8 @@ COMMENT ON COLUMN public.topology.singleton IS 'Keeps it one row.';
 COMMENT ON COLUMN public.topology.partitions IS 'The number in use: the partition of an account is the CRC32 of its username modulo this, whatever the topic has.';
 
 COMMENT ON COLUMN public.topology.wanted IS 'More than `partitions` while a resize is under way; otherwise of no meaning.';
+
+COMMENT ON COLUMN public.topology.asked IS 'Who asked for which number of partitions last, and why, for the record of it in each log: partitions, operator, reason.';
 
 CREATE TABLE public.webhook_deliveries (
     number bigint NOT NULL,

@@ -16,6 +16,7 @@ import pytest
 
 from local import tcp_ports
 from local.servers import Servers
+from processes.lean_imports import without
 from settings import variable
 from sql.migrate import migrate
 from sql.topology import settle_partitions
@@ -23,6 +24,11 @@ from tests.harness import small_disk
 from tests.kafka import new_topics
 from tests.paths import PROJECT
 from tests.postgres import EMPTY, create_database, drop_database
+
+# It builds a parser of IRIs when it is imported: three seconds of each worker, for a format that no
+# schema here has.
+with without({"rfc3987_syntax": None}):
+    import jsonschema  # noqa: F401
 
 LONG = (
     "test_up.py",

@@ -12,7 +12,7 @@ import settings
 from events.clients import check_options
 from events.signing_keys import check_key_files
 from processes import manager_link, stop_signals
-from processes.logs import configure
+from processes.logs import configure, say_why_it_ends
 from processes.metrics import directory, use_slot
 from processes.start_gate import await_start_gate
 from processes.titles import title
@@ -42,7 +42,7 @@ def main() -> int:
             use_slot("supervisor")
             return _run(config, database_url)
     except settings.SettingsError as error:
-        print(error, file=sys.stderr)
+        say_why_it_ends(str(error))
         return 2
 
 
@@ -65,10 +65,9 @@ def _run(config: settings.Settings, database_url: str) -> int:
             config.host_names,
         )
     except OSError as error:
-        print(
+        say_why_it_ends(
             f"CERROJO_WORKERS_PORT is {config.workers_port} and cannot be used: {error.strerror}. "
-            "Set it to a free port.",
-            file=sys.stderr,
+            "Set it to a free port."
         )
         return 2
     supervisor.start_standbys()

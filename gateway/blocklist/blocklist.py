@@ -32,6 +32,13 @@ FRESH_SECONDS = 2.0
 """So long a heartbeat is a sign of life (four are sent in that time), and so long it is enough to
 know what the log held."""
 
+STILL_SECONDS = 1.0
+"""A process that has not run for longer stood still: :meth:`Blocklist.run` is called twice in that
+time, and what it knew may have become too old."""
+
+READING_SECONDS = 1.0
+"""So long after that it reads what came meanwhile; each owner has sent two more heartbeats then."""
+
 
 class _Beat(NamedTuple):
     """The last heartbeat of a partition that was read."""
@@ -121,6 +128,8 @@ class Blocklist:
         self._tombstones = 0
         self._visible_after = -inf  # what is read now could not be read at this moment
         self._beats: dict[int, _Beat] = {}  # by partition
+        self._ran = inf  # when this process was known to run; inf: not asked for yet
+        self._went_on = -inf  # when it was after it had stood still
 
     def __len__(self) -> int:
         """The number of known blocks."""
@@ -200,6 +209,19 @@ class Blocklist:
         """Whether this partition's worker is known to live."""
         known = self._partitions.get(partition)
         return known is not None and now - known.heard <= FRESH_SECONDS
+
+    def run(self, now: float) -> None:
+        """This process runs at `now`; to be called every half second or so."""
+        if now - self._ran > STILL_SECONDS:
+            self._went_on = now
+        self._ran = now
+
+    def stood_still(self, now: float) -> bool:
+        """Whether this process stood still until a moment ago.
+
+        A partition may be silent only because its heartbeats wait to be read.
+        """
+        return now - self._ran > STILL_SECONDS or now - self._went_on <= READING_SECONDS
 
     def silent(self, now: float) -> list[int]:
         """The partitions in use without a fresh heartbeat."""

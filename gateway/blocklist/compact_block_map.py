@@ -39,6 +39,8 @@ class CompactBlockMap(MutableMapping[str, BlockEntry]):
     def __init__(self, blocks: Mapping[str, BlockEntry] | None = None) -> None:
         self._shards: list[_Shard | None] = [None] * SHARDS
         self._first_ends = array("q", [FOREVER]) * SHARDS
+        self._first_end = FOREVER
+        """No block ends before this."""
         self._len = 0
         for user, block in (blocks or {}).items():
             self.add(user, block)
@@ -65,6 +67,7 @@ class CompactBlockMap(MutableMapping[str, BlockEntry]):
             self._len += 1
             if 0 < until_ms < first_ends[place]:
                 first_ends[place] = until_ms
+                self._first_end = min(self._first_end, until_ms)
 
     def until(self, user: str) -> int:
         """The end of the account's block; 0 where there is none."""
@@ -77,7 +80,7 @@ class CompactBlockMap(MutableMapping[str, BlockEntry]):
     def forget_ended(self, now_ms: int) -> None:
         """Forget ended blocks; if there are many, a part of them."""
         before = now_ms - ENDED_MS
-        if min(self._first_ends) > before:
+        if self._first_end > before:
             return
         due = (place for place, end in enumerate(self._first_ends) if end <= before)
         for place, _ in zip(due, range(AT_ONCE), strict=False):
@@ -89,6 +92,7 @@ class CompactBlockMap(MutableMapping[str, BlockEntry]):
                     first_end = min(first_end, block.until_ms or FOREVER)
             self._shards[place], self._first_ends[place] = new, first_end
             self._len += len(new) - len(old)
+        self._first_end = min(self._first_ends)
 
     def __getitem__(self, user: str) -> BlockEntry:
         """The account's block, or KeyError."""
@@ -106,6 +110,7 @@ class CompactBlockMap(MutableMapping[str, BlockEntry]):
         place = hash(user) % SHARDS
         if 0 < block.until_ms < self._first_ends[place]:
             self._first_ends[place] = block.until_ms
+            self._first_end = min(self._first_end, block.until_ms)
 
     def __delitem__(self, user: str) -> None:
         """Forget the account's block, or KeyError."""

@@ -12,7 +12,7 @@ from events.clients import QUIET_LOG_LEVEL, assigned_consumer, end_offset
 from processes.stoppable_thread import StoppableThread
 from settings import Settings
 
-INTERVAL_SECONDS = 0.25
+INTERVAL_SECONDS = 0.5
 """An answer older than two seconds is of no use; some may be late."""
 
 

@@ -48,14 +48,18 @@ class AttemptProducer:
         self._thread.start()
 
     def write(
-        self, partition: int, key: str, value: bytes, on_failure: Callable[[str], None]
+        self,
+        partition: int,
+        key: bytes | None,
+        value: bytes,
+        on_failure: Callable[[str], None],
     ) -> None:
         """Write a record; `on_failure` gets the reason, in another thread, if it was not written.
 
         Raises OverloadedError, NoPartitionError or UnavailableError where it cannot even be tried.
         """
 
-        self._produce(self._topic, partition, key.encode(), value, on_failure)
+        self._produce(self._topic, partition, key, value, on_failure)
 
     def report(self, value: bytes) -> None:
         """Write a record to `sources`; nobody waits for it, or hears if it was not written.

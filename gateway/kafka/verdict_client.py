@@ -26,6 +26,10 @@ It may have an id of its own instead, if no other that waits has the same.
 """
 
 
+POLICY: Role = "policy"
+"""The role that signs what concerns no account."""
+
+
 class Destination(NamedTuple):
     """The partition of an account's requests."""
 
@@ -49,8 +53,9 @@ class VerdictClient:
         role: Literal["gateway", "operator"] = "gateway",
         keys: KeyFile | None = None,
     ) -> None:
-        """Requests are signed in this role; without keys, they are not."""
+        """Requests are signed in this role, policies in theirs; without keys, nothing is."""
         self._role: Role = role
+        self._keys = keys
         self._sealer = Sealer(keys, settings.prefixed(ATTEMPTS))
         self._loop = asyncio.get_running_loop()
         self._logger = RateLimitedLogger()
@@ -77,6 +82,7 @@ class VerdictClient:
     ) -> Verdict:
         """The log's verdict on a request; `now_ms` is the log's time, at most.
 
+        `user` is empty for a request that concerns no account, whose record then has no key.
         Raises UnavailableError where there is none within this time, and NotDeliveredError
         as soon as Kafka reports a failure. The log may decide all the same, later.
         """
@@ -88,13 +94,12 @@ class VerdictClient:
         future: asyncio.Future[Verdict] = self._loop.create_future()
         pending = self._pending[made.id] = _Pending(name_of(made), future)
         started = time.monotonic()
+        role, key = (self._role, user.encode()) if user else (POLICY, None)
         try:
             self.producer.write(
                 destination.partition,
-                user,
-                self._sealer.seal(
-                    self._role, encode(made), destination.partition, user.encode(), now_ms
-                ),
+                key,
+                self._sealer.seal(role, encode(made), destination.partition, key, now_ms),
                 self._soon(lambda reason: self._fail(pending, reason)),
             )
             if asked_by and made.id == asked_by.value:
@@ -107,6 +112,11 @@ class VerdictClient:
             del self._pending[made.id]
         metrics.VERDICT_SECONDS.observe(time.monotonic() - started)
         return verdict
+
+    @property
+    def signs_policies(self) -> bool:
+        """Whether a policy that this process writes would be believed."""
+        return self._keys is None or POLICY in self._keys.current().signing
 
     @property
     def waiting(self) -> int:

@@ -23,7 +23,7 @@ from events.messages import (
     RefusedError,
     UndecodableError,
     Verdict,
-    decode_verdict,
+    decode_verdicts,
 )
 from events.signatures import Opener
 from events.signing_keys import KeyFile
@@ -104,7 +104,7 @@ class VerdictConsumer:
         consumer.assign([TopicPartition(topic, partition, end)])
         self._on_ready(partition)
         while not self._thread.stopping.is_set():
-            verdicts = []
+            verdicts: list[Verdict] = []
             for message in read_batch(consumer):
                 if (error := message.error()) is not None:
                     # As when the topic is made anew. Requests whose verdicts are lost get 503
@@ -117,9 +117,9 @@ class VerdictConsumer:
     def _report(self, error: KafkaError) -> None:
         self._logger.warning("Kafka's consumer of verdicts reports", reason=explain(error))
 
-    def _decode(self, message: Message) -> list[Verdict]:
+    def _decode(self, message: Message) -> tuple[Verdict, ...]:
         try:
-            return [decode_verdict(self._opener.open_record(message))]
+            return decode_verdicts(self._opener.open_record(message))
         except RefusedError as error:
             signature_metrics.REFUSED.labels(VERDICTS, error.why).inc()
             self._logger.warning(
@@ -130,4 +130,4 @@ class VerdictConsumer:
             self._logger.warning(
                 "A verdict cannot be read", offset=message.offset(), reason=str(error)
             )
-        return []
+        return ()

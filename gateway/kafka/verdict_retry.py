@@ -9,7 +9,7 @@ from typing import Protocol
 
 from events.messages import Attempt, Decision, Request, Verdict
 from events.partitioner import partition_of
-from gateway.blocklist.blocklist import Blocklist
+from gateway.blocklist.blocklist import READING_SECONDS, Blocklist
 from gateway.errors import (
     NoPartitionError,
     NotDeliveredError,
@@ -45,8 +45,24 @@ class VerdictRetry:
         self._blocklist = blocklist
         self._verdict_client = verdict_client
 
-    def destination(self, user: str) -> Destination:
-        """Where this account is decided; UnavailableError where no worker is known to live."""
+    async def reach(self, user: str, due: float) -> Destination:
+        """Where this account is decided; UnavailableError where no worker is known to live.
+
+        A process that stood still itself reads first what came meanwhile, as long as there is time:
+        its old heartbeats would say of a worker that lives that it is dead.
+        """
+        until = None
+        while True:
+            try:
+                return self._destination(user)
+            except UnavailableError:
+                now = time.monotonic()
+                until = until or min(due, now + READING_SECONDS)
+                if now >= until or not self._blocklist.stood_still(now):
+                    raise
+                await asyncio.sleep(min(LOOK_SECONDS, until - now))
+
+    def _destination(self, user: str) -> Destination:
         partitions = self._blocklist.partitions
         if not partitions:
             raise UnavailableError("This gateway is still loading; try again later")
@@ -83,7 +99,7 @@ class VerdictRetry:
             clears = not isinstance(made, Attempt)
             return made
 
-        destination = self.destination(user)
+        destination = await self.reach(user, due)
         while True:
             try:
                 verdict = await self._verdict_client.ask(
@@ -103,7 +119,7 @@ class VerdictRetry:
             while self._blocklist.partitions <= destination.partitions:
                 seconds = seconds_until(due)
                 await asyncio.sleep(min(LOOK_SECONDS, seconds))
-            destination = self.destination(user)
+            destination = self._destination(user)
 
 
 def seconds_until(due: float) -> float:

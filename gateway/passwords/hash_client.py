@@ -187,6 +187,7 @@ class HashClient:
     ) -> None:
         """`sockets` is the directory of the hash processes' sockets, named by lane."""
         self._deadline_seconds = settings.deadline_seconds
+        self._threads = settings.hash_threads
         self._numbers = itertools.count()
         patience_seconds = HASH_BY * settings.deadline_seconds
         self._lanes = {
@@ -206,6 +207,10 @@ class HashClient:
     def overloaded(self, source: str) -> bool:
         """Whether a login from there, of an account with no other in hand, would wait in vain."""
         return self._lanes[Lane.FOREGROUND].full(source)
+
+    def crowded(self, lane: Lane) -> bool:
+        """Whether more requests wait for their hashes than have them made."""
+        return len(self._lanes[lane]) > 2 * self._threads
 
     @property
     def in_hand(self) -> int:

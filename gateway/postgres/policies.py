@@ -14,6 +14,17 @@ from psycopg import AsyncConnection
 
 from events.messages import Policy, RefusedError
 from events.signatures import Opener
+from sql.shadow_figures import Counted
+from sql.topology import COMMAND_LOCK
+
+
+class TriedNow(NamedTuple):
+    """The policy that is tried."""
+
+    policy: Policy
+    since_ms: int
+    counted: Counted | None
+    """None: nothing is counted yet."""
 
 
 class PolicyNow(NamedTuple):
@@ -26,8 +37,8 @@ class PolicyNow(NamedTuple):
     """The number of those that are used."""
     behind: list[int]
     """The partitions where it is not in force yet."""
-    tried: tuple[Policy, int] | None
-    """The one that is tried beside it, and since when; None: none is."""
+    tried: TriedNow | None
+    """The one that is tried beside it; None: none is."""
 
 
 class PolicyThen(NamedTuple):
@@ -79,10 +90,28 @@ async def select_policy(connection: AsyncConnection) -> PolicyNow | None:
     )
     row = await cursor.fetchone()
     behind = [number for number, policy in found.items() if policy != newest]
-    cursor = await connection.execute("SELECT policy, since_ms FROM shadow_policy")
+    cursor = await connection.execute("SELECT policy, since_ms, figures FROM shadow_policy")
     shadow = await cursor.fetchone()
-    tried = (msgspec.convert(shadow[0], Policy), int(shadow[1])) if shadow else None
+    tried = _tried(*shadow) if shadow else None
     return PolicyNow(newest, row[0] if row else None, len(found), behind, tried)
+
+
+def _tried(policy: object, since_ms: int, figures: object) -> TriedNow:
+    try:
+        counted = msgspec.convert(figures, Counted | None)
+    except msgspec.ValidationError:
+        counted = None  # by another version
+    if counted and counted.since_ms != since_ms:
+        counted = None  # of a trial before
+    return TriedNow(msgspec.convert(policy, Policy), since_ms, counted)
+
+
+async def nobody_else_changes(connection: AsyncConnection) -> bool:
+    """Whether nobody else changes the policy or the partitions until the transaction's end."""
+    cursor = await connection.execute(
+        "SELECT pg_try_advisory_xact_lock(%s), wanted <= partitions FROM topology", (COMMAND_LOCK,)
+    )
+    return await cursor.fetchone() == (True, True)
 
 
 async def select_policies(connection: AsyncConnection, limit: int) -> list[PolicyThen]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeVar
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import msgspec
 
-from events.messages import CENTURY_MS
+from events.messages import CENTURY_MS, POLICY_LIMITS, Policy
 from gateway.errors import InvalidInputError
 from gateway.passwords import precis
 from gateway.web.json_body import Arriving, decode_body, read_body, take_in
@@ -80,6 +81,28 @@ class Reason(_Body, frozen=True):
     reason: str | None = None
 
 
+if TYPE_CHECKING:
+    WholePolicy = Policy
+else:
+    WholePolicy = msgspec.defstruct(
+        "WholePolicy",
+        list(get_type_hints(Policy, include_extras=True).items()),
+        frozen=True,
+        forbid_unknown_fields=True,
+        namespace={"__doc__": "A policy as GET /policy shows it, with all of its members."},
+    )
+
+
+class PolicyOrder(_Body, frozen=True):
+    """The policy that is to be in force, and why.
+
+    Its version is that of the one which it was made from.
+    """
+
+    policy: WholePolicy
+    reason: str
+
+
 _KINDS = {
     "disabled": "true or false",
     "seconds": f"a number from 1 to {CENTURY_MS // 1000}",
@@ -100,6 +123,7 @@ _decoders: dict[type[_Body], msgspec.json.Decoder[Any]] = {
         BlockOrder,
         BlockList,
         Reason,
+        PolicyOrder,
     )
 }
 
@@ -144,6 +168,42 @@ async def read_reason(request: Arriving) -> str | None:
     """Why something is to be done, where the request has a body; or InvalidInputError."""
     body = await take_in(request)
     return _decode(Reason, await read_body(request)).reason if body else None
+
+
+async def read_policy_order(request: Arriving) -> PolicyOrder:
+    """The policy that is to be in force, and why, or InvalidInputError."""
+    body = await read_body(request)
+    fields = PolicyOrder.__struct_fields__
+    found: PolicyOrder = decode_body(
+        _decoders[PolicyOrder],
+        body,
+        lambda said: _explain_policy(said, body) or _explain(said, fields),
+    )
+    return found
+
+
+def _explain_policy(said: str, body: bytes) -> str | None:
+    """A sentence for an error within the policy; None for another one."""
+    if "$.policy" not in said:
+        return None
+    for field in Policy.__struct_fields__:
+        if f"missing required field `{field}`" in said:
+            return f'policy has no "{field}"; send all that GET /policy shows of it'
+        if f"$.policy.{field}`" in said:
+            if field == "repeated_guesses":
+                return "repeated_guesses must be count or ignore"
+            least, most = POLICY_LIMITS.get(field, (0, 2**31 - 1))
+            found = ""
+            # The rest of the body may be no JSON, or have the member twice.
+            with suppress(
+                msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError, KeyError
+            ):
+                value = msgspec.json.decode(body)["policy"][field]
+                found = f", and is {value}" if isinstance(value, int) else ""
+            return f"{field} must be a whole number from {least} to {most}{found}"
+    if "unknown field" in said:
+        return f"policy has a member besides {', '.join(Policy.__struct_fields__)}"
+    return "policy must be an object, as GET /policy shows it"
 
 
 async def read_password_change(request: Arriving) -> PasswordChange:

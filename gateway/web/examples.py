@@ -16,6 +16,7 @@ from gateway.web.credentials import (
     NewAccount,
     NewPassword,
     PasswordChange,
+    PolicyOrder,
     Reason,
 )
 from gateway.web.cursors import cursor
@@ -44,6 +45,8 @@ from gateway.web.schemas import (
     ServiceVerdict,
     StandingBlock,
     Success,
+    TrialFigures,
+    TrialResult,
     TriedPolicy,
     Undecided,
 )
@@ -88,6 +91,7 @@ BODIES: dict[type, Struct] = {
     BlockOrder: BlockOrder("phone was stolen", 7_200),
     BlockList: BlockList(["ana", "ben"], "the attack is over"),
     Reason: Reason("called, and knew the answer"),
+    PolicyOrder: PolicyOrder(Policy(version=2, threshold=3), "many guesses since Monday"),
     CheckedPassword: CheckedPassword("ana", "wrong", "192.0.2.7", "Mozilla/5.0"),
 }
 
@@ -171,7 +175,14 @@ ANSWERS: dict[type[Struct], dict[str, Struct]] = {
             "2026-11-27T16:20:11.308Z",
             16,
             [],
-            TriedPolicy(Policy(version=2, threshold=3), "2026-11-28T08:00:00.000Z", ["threshold"]),
+            TriedPolicy(
+                *(Policy(version=2, threshold=3), "2026-11-28T08:00:00.000Z", ["threshold"]),
+                TrialResult(
+                    *("2026-11-28T09:30:02.125Z", 1, 2, 52_110),
+                    *(TrialFigures(41, 2, 630), TrialFigures(41, 2, 630)),
+                    TrialFigures(58, 5, 711),
+                ),
+            ),
         ),
     },
     Policies: {
@@ -208,6 +219,8 @@ ERRORS: dict[str, str] = {
     "too_slow": "The body must arrive within 3 seconds",
     "name_taken": "This name is taken",
     "key_reused": "Another attempt had this Idempotency-Key",
+    "policy_changed": "Policy 4 is in force, and yours was made from 3",
+    "no_policy_key": "The operator port has no key that signs a policy",
     "too_large": "The body must have at most 16384 bytes",
     "not_json": "The Content-Type must be application/json",
     "foreign_host": "The Host header names somebody else",
@@ -252,6 +265,10 @@ CODES_OF: dict[str, dict[int, tuple[str, ...]]] = {
     "verdicts.attempt": _TOKEN | {409: ("key_reused",)},
     "verdicts.show_block": _TOKEN,
     "sessions.session": {401: ("no_session",)},
+    "policy.change_policy": {
+        403: ("foreign_page", "insufficient_scope", "no_operators", "no_policy_key"),
+        409: ("policy_changed",),
+    },
 }
 """Those of an endpoint that has others."""
 

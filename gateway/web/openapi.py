@@ -26,6 +26,7 @@ from quart_schema.openapi import HttpSecurityScheme, OpenAPIProvider
 from gateway.live import LiveFigures
 from gateway.operators import Role
 from gateway.web import responses
+from gateway.web.credentials import WholePolicy
 from gateway.web.examples import (
     ANSWERS,
     BODIES,
@@ -95,6 +96,7 @@ def openapi(settings: Settings) -> bytes:
                 operation["servers"] = [_server(settings, operation["tags"][0])]
     # quart-schema leaves out what other schemas refer to.
     models = {model for each in DESCRIPTIONS.values() for model in each.answers.values()}
+    models.add(WholePolicy)  # of a body
     _, schemas = msgspec.json.schema_components(models, ref_template="#/components/schemas/{name}")
     described["components"]["schemas"] = dict(sorted(schemas.items()))
     # It knows only JSON.
@@ -172,10 +174,11 @@ def _complete(
         [content] = operation["requestBody"]["content"].values()
         content["example"] = msgspec.to_builtins(BODIES[description.body])
     answers: dict[int, type[Struct]] = dict.fromkeys(_OF_EVERY_PATH[port], Error)
-    codes = CODES | CODES_OF.get(endpoint, {})
+    codes = dict(CODES)
     if need != EVERYBODY:
         answers[401] = Error
         codes |= OF_OPERATORS
+    codes |= CODES_OF.get(endpoint, {})
     for status, model in sorted((answers | description.answers).items()):
         common = {"description": inspect.getdoc(Error), "content": _ERROR_CONTENT}
         answer = copy.deepcopy(operation["responses"].get(status, common))

@@ -71,13 +71,14 @@ async def prove(
     source = None if device else limits.source(address)
     delayed_ms = await limits.wait(source, user, client_gone)
     try:
-        _refuse_what_is_blocked(here, user, device)
+        await _refuse_what_is_blocked(here, user, device, due)
         async with here.account_turns.turn(name, here.seconds_to_begin(due), client_gone) as alone:
-            _refuse_what_is_blocked(here, user, device)  # others' guesses may have blocked it
+            # Others' guesses may have blocked it.
+            await _refuse_what_is_blocked(here, user, device, due)
             account = await here.account_loader.account(user, seconds_until(due))
             if device and (account is None or account.version != device.version):
                 device, source = None, limits.source(address)
-                _refuse_what_is_blocked(here, user, device)
+                await _refuse_what_is_blocked(here, user, device, due)
             first = alone and not limits.stranger(source)
             lane = Lane.FOREGROUND if first else Lane.BACKGROUND
             decoy = here.decoys.of(user)  # also of an account, whose guess is to take as long
@@ -86,6 +87,7 @@ async def prove(
                 here, lane, stored, name, credentials, due, client_gone, address
             )
             right = checking.right and account is not None and not account.disabled
+            await here.gathering.wait(here.hash_client.crowded(lane))
             # Others' guesses may have come to be known. Nothing is revealed yet, nothing counts.
             limits.refuse(source, user)
             guess = None if right or not here.guesses else here.guesses.of(user, credentials.pass_)
@@ -97,6 +99,7 @@ async def prove(
                     # A wrong password counts, however late it comes into the log.
                     *(expires_ms if right else 0, address, user_agent),
                     *(device.id if device else None, guess, delayed_ms),
+                    lists=True,
                 ),
             )
         if device and here.devices and verdict.decision == Decision.BLOCKED:
@@ -144,11 +147,13 @@ def device_cookie(here: LoginServices, user: str, version: int, headers: Headers
     return cookie.give(value) if value else None
 
 
-def _refuse_what_is_blocked(here: LoginServices, user: str, device: Device | None) -> None:
+async def _refuse_what_is_blocked(
+    here: LoginServices, user: str, device: Device | None, due: float
+) -> None:
     if device is None:
-        here.refuse_what_is_blocked(user)
+        await here.refuse_what_is_blocked(user, due)
         return
-    here.log.destination(user)  # raises where nobody is known who could decide
+    await here.log.reach(user, due)  # raises where nobody is known who could decide
     assert here.devices
     until_ms = here.devices.refused_until(device.id)
     if until_ms:

@@ -201,6 +201,34 @@ class Attempts(Struct):
     """What `after` of the next page is; null: this is the last one"""
 
 
+class TrialFigures(Struct):
+    """What came, or would have come, of the attempts."""
+
+    blocks: int
+    owners_refused: int
+    """Right passwords behind their account's block"""
+    guesses_saved: int
+    """Wrong passwords behind it, of which nothing was revealed"""
+
+
+class TrialResult(Struct):
+    """What each policy would have decided since the trial began, with clean accounts at first."""
+
+    as_of: str
+    """What was decided by then is counted, ISO 8601 in UTC"""
+    one_of: int
+    """1: all accounts are counted; otherwise one in so many, and the figures are estimates"""
+    version: int
+    """Of the policy in force that it is compared with"""
+    attempts: int
+    """With what cleared accounts or blocked them by hand"""
+    as_it_was: TrialFigures
+    """What the log came to"""
+    in_force: TrialFigures
+    shadow: TrialFigures
+    """By the policy that is tried"""
+
+
 class TriedPolicy(Struct):
     """A policy that is tried beside the one in force, and decides nothing."""
 
@@ -210,6 +238,8 @@ class TriedPolicy(Struct):
     """ISO 8601 in UTC"""
     changed: list[str]
     """What is different from the one in force"""
+    result: TrialResult | None
+    """null: nothing is counted yet"""
 
 
 class PolicyInForce(Struct):
@@ -223,7 +253,7 @@ class PolicyInForce(Struct):
     behind: list[int]
     """The partitions of the log where it is not in force yet"""
     tried: TriedPolicy | None
-    """What `cerrojo shadow` compares with it; null: nothing is tried"""
+    """null: nothing is tried"""
 
 
 class FormerPolicy(Struct):

@@ -11,17 +11,25 @@ import psycopg
 import pytest
 
 from local.servers import Servers
+from tests.acceptance.browsing import visit
 from tests.acceptance.make_up import Up
-from tests.acceptance.system import CHEAPEST, RunningSystem
+from tests.acceptance.system import CHEAPEST, PARTITIONS, RunningSystem
 from tests.kafka import new_topics
 from tests.postgres import create_database, drop_database
+
+__all__ = ["start_system", "system", "up", "visit"]
 
 
 class StartSystem(Protocol):
     """Starts a system with these settings; a shared one is handed out again while it runs."""
 
     def __call__(
-        self, env: Mapping[str, str], *, shared: bool = False, workers: str = "workers"
+        self,
+        env: Mapping[str, str],
+        *,
+        shared: bool = False,
+        workers: str = "workers",
+        partitions: int = PARTITIONS,
     ) -> RunningSystem: ...
 
 
@@ -35,7 +43,11 @@ def start_system(
     shared_env: Mapping[str, str] | None = None
 
     def start(
-        env: Mapping[str, str], *, shared: bool = False, workers: str = "workers"
+        env: Mapping[str, str],
+        *,
+        shared: bool = False,
+        workers: str = "workers",
+        partitions: int = PARTITIONS,
     ) -> RunningSystem:
         nonlocal shared_env
         if running and shared and shared_env == env:
@@ -47,13 +59,16 @@ def start_system(
         with psycopg.connect(servers.database_url, autocommit=True) as connection:
             create_database(connection, name, migrated)
         databases.append(name)
-        new_topics(servers.kafka_bootstrap_servers, 4)
+        with psycopg.connect(servers.url(name)) as connection:
+            connection.execute("UPDATE topology SET partitions = %s", (partitions,))
+        new_topics(servers.kafka_bootstrap_servers, partitions)
         system = RunningSystem(
             servers.kafka_bootstrap_servers,
             servers.url(name),
             tmp_path_factory.mktemp("system"),
             env,
             workers,
+            partitions=partitions,
         )
         running.append(system)
         system.start()

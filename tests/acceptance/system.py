@@ -48,6 +48,11 @@ CHEAPEST = {
 """argon2's cheapest profile, where the hash is not what a test is about."""
 
 
+PARTITIONS = 2
+"""Of a system, where more of them are not what a test is about: each costs its start a worker, and
+an idle system a seventh of what it takes."""
+
+
 DEVICE_COOKIE = "__Host-cerrojo-device"
 
 
@@ -83,8 +88,13 @@ class RunningSystem:
         env: Mapping[str, str],
         workers: str = "workers",
         own: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+        partitions: int = 4,
     ) -> None:
-        """``workers`` is the module that runs as them; `own` is what one of the two has alone."""
+        """``workers`` is the module that runs as them; `own` is what one of the two has alone.
+
+        `partitions` are those of its topic.
+        """
+        self.partitions = partitions
         self._own = own
         self.folder = folder
         self.tokens_file = folder / "service-tokens"
@@ -236,7 +246,7 @@ class RunningSystem:
 
     def log_size(self) -> int:
         """How many records stand in `attempts`."""
-        partitions = (TopicPartition(ATTEMPTS, n) for n in range(4))
+        partitions = (TopicPartition(ATTEMPTS, n) for n in range(self.partitions))
         bounds = (self._reader.get_watermark_offsets(p, timeout=10) for p in partitions)
         return sum(end for _, end in bounds)
 
@@ -444,6 +454,7 @@ def run(
     system: RunningSystem,
     scenario: Callable[[Client], Coroutine[Any, Any, None]],
     patient: bool = True,
+    by: Callable[[Coroutine[Any, Any, None]], None] = asyncio.run,
 ) -> None:
     """Run a scenario with a client of its own."""
 
@@ -451,7 +462,7 @@ def run(
         async with connections() as session:
             await scenario(Client(system, session, patient))
 
-    asyncio.run(connected())
+    by(connected())
 
 
 def _says_ready(url: str) -> bool:

@@ -433,6 +433,7 @@ def test_a_deletion_holds_for_a_database_that_went_back(own_system: RunningSyste
     execute(system, "INSERT INTO accounts SELECT (%s::accounts).*", anew)
     assert traces(system, "gone-again")["accounts"] == 1
     system.signal("workers", signal.SIGCONT)
+    system.wait_for_all_decided()  # the last news of those that were killed say so already
     evidence = gather(system.env["KAFKA_BOOTSTRAP_SERVERS"], system.database_url, None, False)
     assert oracle.differences(evidence) == []
     assert verify(system.database_url, Opener(None, AUDIT_LOG)).differences == []

@@ -525,7 +525,7 @@ def test_a_name_is_one_account_in_whatever_form_it_is_written(system: RunningSys
 def test_a_message_that_cannot_be_read_is_put_aside(system: RunningSystem, kafka: str):
     """It is quarantined with position, bytes and reason; the partition goes on after it."""
     user = "after-nonsense"
-    partition = partition_of(user, 4)
+    partition = partition_of(user, system.partitions)
     right = encode(Attempt(new_id(), 0, user, True))
     signed = {
         right[:-1]: "",

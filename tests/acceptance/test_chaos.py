@@ -174,6 +174,7 @@ def decide_out_of_order(owned: Wrong) -> None:
     owned.publish(decided)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("do", "says"),
     [
@@ -198,6 +199,7 @@ def test_the_oracle_notices_real_workers_that_are_wrong(
         assert any(says in sentence for sentence in found), found
 
 
+@pytest.mark.slow
 def test_hosts_partitions_and_policy_change_under_load(own_servers: Servers, tmp_path: Path):
     """No attempt is lost or out of order, by the log and by what clients saw.
 

@@ -12,16 +12,17 @@ from playwright.async_api import Page, expect
 
 from bench import blocks
 from bench.client import Job, drive
+from tests.acceptance.browsing import Visit
 from tests.acceptance.conftest import StartSystem
 from tests.acceptance.system import CHEAPEST, Client, RunningSystem
-from tests.acceptance.test_console import WRONG, visit
+from tests.acceptance.test_console import WRONG
 from tests.harness.console_looks import Looks
 from tests.harness.operators import OPERATOR_TOKEN
 
 BLOCKS = 100_000
 """`make console` does the same with 1,000,000, and says how long it takes."""
 
-LOAD = Job(port=0, users="crowd-", accounts=4, clients=16, seconds=5.0, password=WRONG)
+LOAD = Job(port=0, users="crowd-", accounts=4, clients=16, seconds=1.0, password=WRONG)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def crowded(system: RunningSystem) -> RunningSystem:
     return system
 
 
-def test_everything_can_be_done_among_very_many_blocks(crowded: RunningSystem):
+def test_everything_can_be_done_among_very_many_blocks(crowded: RunningSystem, visit: Visit):
     """Every question of the page looks at a bounded number of them."""
 
     async def scenario(client: Client, page: Page) -> None:
@@ -50,7 +51,7 @@ def test_everything_can_be_done_among_very_many_blocks(crowded: RunningSystem):
     visit(crowded, scenario)
 
 
-def test_the_page_goes_on_during_a_load_of_refusals(system: RunningSystem):
+def test_the_page_goes_on_during_a_load_of_refusals(system: RunningSystem, visit: Visit):
     """Live figures tell of it, and a block is lifted meanwhile."""
 
     async def scenario(client: Client, page: Page) -> None:

@@ -93,7 +93,7 @@ def assert_all_is_right(system: RunningSystem, answers: Answers) -> None:
     ("victim", "comes_back"),
     [
         ("worker partition 1", "worker partition 1"),
-        ("worker partition", "worker partition 2"),
+        ("worker partition", "worker partition 0"),
         ("gateway login 1", "gateway login 1"),
         ("gateway operator", "gateway operator"),
         ("workers", "worker partition 0"),
@@ -106,9 +106,7 @@ def test_what_is_killed_comes_back_and_nothing_is_lost(
     """The counts and blocks afterwards are those of a replay of the log."""
 
     async def scenario(client: Client) -> None:
-        answers: Answers = {
-            f"{comes_back[-11:].replace(' ', '-')}{n}": Counter() for n in range(80)
-        }
+        answers: Answers = {f"{victim.replace(' ', '-')}-{n}": Counter() for n in range(80)}
         for user in answers:
             await client.register(user, RIGHT)
         enough = asyncio.Event()

@@ -11,7 +11,7 @@ import pytest
 from tests.acceptance.conftest import StartSystem
 from tests.acceptance.system import CHEAPEST, Answer, Client, RunningSystem, run, statuses
 
-ACCOUNTS = 20
+ACCOUNTS = 10
 GUESSES = 200
 RIGHT = "the right password"
 WRONG = "a wrong password"
@@ -42,7 +42,7 @@ def assert_blocked_at_five(answers: list[Answer]) -> None:
 
 
 def test_of_two_hundred_wrong_ones_at_once_exactly_five_are_revealed(system: RunningSystem):
-    """The promise, for twenty accounts one after the other."""
+    """The promise, for ten accounts one after the other."""
 
     async def scenario(client: Client) -> None:
         for number in range(ACCOUNTS):
@@ -57,10 +57,11 @@ def test_a_right_one_among_them_is_accepted_exactly_if_the_log_had_not_blocked(
     """The log's order decides, and the audit shows it."""
     luck = random.Random(5)
 
-    async def attack(client: Client, user: str) -> list[Answer]:
+    async def attack(client: Client, number: int) -> list[Answer]:
+        user = f"lucky{number}"
         await client.register(user, RIGHT)
         passwords = [WRONG] * (GUESSES - 1)
-        passwords.insert(luck.choice([luck.randrange(12), luck.randrange(GUESSES)]), RIGHT)
+        passwords.insert((0, luck.randrange(12), luck.randrange(GUESSES))[number % 3], RIGHT)
         return [
             answer
             for password, answer in zip(
@@ -90,7 +91,7 @@ def test_a_right_one_among_them_is_accepted_exactly_if_the_log_had_not_blocked(
     async def scenario(client: Client) -> None:
         accepted = 0
         for number in range(ACCOUNTS):
-            wrong_ones = await attack(client, f"lucky{number}")
+            wrong_ones = await attack(client, number)
             revealed = statuses(wrong_ones)
             got_in = system.query(
                 "SELECT 1 FROM audit WHERE username = %s AND right_password AND decision = 0",

@@ -196,7 +196,7 @@ def test_no_username_is_in_a_metric(system: RunningSystem):
 def test_a_killed_worker_leaves_no_stale_series(system: RunningSystem):
     """Its gauges are gone or its successor's at once, and its counters go on."""
     user = "decided-by-two"
-    partition = str(partition_of(user, 4))
+    partition = str(partition_of(user, system.partitions))
     restarts = series("cerrojo_process_restarts_total", role="worker")
     lag = series("cerrojo_lag", partition=partition)
 

@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 from typing import Any
 
 import pytest
+from playwright.async_api import Page, expect
 
 from gateway import guess_keys
+from gateway.operators import Role
+from tests.acceptance.browsing import Visit
 from tests.acceptance.conftest import StartSystem
-from tests.acceptance.system import CHEAPEST, Answer, Client, RunningSystem, run, statuses
+from tests.acceptance.system import (
+    CHEAPEST,
+    PARTITIONS,
+    Answer,
+    Client,
+    RunningSystem,
+    run,
+    statuses,
+)
 from tests.harness.command import cerrojo, said
+from tests.harness.operators import OPERATOR_TOKEN, add_operator
+from tests.harness.waiting import until
 
 RIGHT, WRONG = "the right password", "a wrong password"
 
@@ -32,7 +46,7 @@ async def wait_out(client: Client, user: str, refusal: Answer) -> None:
 def policy(system: RunningSystem, *options: str) -> dict[str, Any]:
     """What `cerrojo policy` says is in force, in all partitions."""
     shown = said(system.env, "policy", *options)
-    assert (shown["partitions"], shown["behind"]) == (4, [])
+    assert (shown["partitions"], shown["behind"]) == (PARTITIONS, [])
     found: dict[str, Any] = shown["policy"]
     return found
 
@@ -116,6 +130,85 @@ def test_the_policy_is_changed_by_a_command_and_not_by_a_restart(short: RunningS
         assert (await guess_until_blocked(client, "bob", times=2)).status == 429
 
     run(system, after)
+
+
+def test_the_operator_port_changes_no_policy_without_the_key(short: RunningSystem, visit: Visit):
+    """Whoever takes it over could switch all blocks off. It says how to give it, and how else.
+
+    With the key an operator changes it there, in place of the policy that they looked at.
+    """
+    add_operator(short.database_url, "Ops", "a-token-of-ops", Role.OPERATE)
+
+    async def scenario(client: Client) -> None:
+        before = (await client.operator("GET", "/policy")).body["policy"]
+        order = {"policy": before | {"threshold": 4}, "reason": "the audit of May"}
+        refused = await client.operator("PUT", "/policy", order)
+        assert (refused.status, refused.body["code"]) == (403, "no_policy_key")
+        assert "`cerrojo keys signing allow-policy FOLDER`" in refused.body["error"]
+        said({}, "keys", "signing", "allow-policy", str(short.signing_keys))
+        changed = await until(  # the file is read again within a second, and each has a worker
+            lambda: client.operator("PUT", "/policy", order), lambda answer: answer.status == 200
+        )
+        version = changed.body["policy"]["version"]
+        assert version > before["version"]
+        now = before | {"version": version, "threshold": 4}
+        assert (changed.status, changed.body["policy"], changed.body["behind"]) == (200, now, [])
+        assert await asyncio.to_thread(policy, short) == now
+        assert (await guess_until_blocked(client, "gus", times=4)).status == 429
+        again = await client.operator("PUT", "/policy", order)
+        assert (again.status, again.body["policy"]) == (200, now), "the answer may have been lost"
+        other = {**order, "policy": before | {"threshold": 9}}
+        late = await client.operator("PUT", "/policy", other)
+        assert (late.status, late.body["code"]) == (409, "policy_changed")
+        for bad in (
+            {**order, "reason": " "},
+            {"policy": order["policy"]},
+            {**order, "policy": now | {"threshold": 101}},
+        ):
+            assert (await client.operator("PUT", "/policy", bad)).status == 400
+        lesser = await client.operator("PUT", "/policy", order, "a-token-of-ops")
+        assert (lesser.status, lesser.body["code"]) == (403, "insufficient_scope")
+        first, *_ = (await client.operator("GET", "/policy/history")).body["policies"]
+        assert (first["policy"], first["changed"]) == (now, ["threshold"])
+        done = (await client.operator("GET", "/attempts?operator=tests")).body["attempts"]
+        assert {
+            (one["partition"], one["verdict"], one["reason"])
+            for one in done
+            if one["kind"] == "policy"
+        } == {(number, "accepted", "the audit of May") for number in range(PARTITIONS)}
+        restored = {"policy": before | {"version": now["version"]}, "reason": "as it was"}
+        assert (await client.operator("PUT", "/policy", restored)).status == 200
+
+    run(short, scenario)
+    visit(short, partial(change_in_the_console, short.operator_url))
+    said({}, "keys", "signing", "deny-policy", str(short.signing_keys))
+    assert said(short.env, "verify")["differences"] == []
+
+
+async def change_in_the_console(url: str, client: Client, page: Page) -> None:
+    """In a form that has the policy in force, and asks why."""
+    before = (await client.operator("GET", "/policy")).body["policy"]
+    version = before["version"] + 1
+    await page.goto(url)
+    await page.locator("#change-policy").click()
+    await page.locator("#token").fill(OPERATOR_TOKEN)
+    await page.locator("#login-yes").click()
+    await expect(page.get_by_label("window, ms")).to_have_value(str(before["window_ms"]))
+    await page.get_by_label("final, wrong passwords").fill("77")
+    await page.get_by_label("repeated guesses").select_option("ignore")
+    await page.locator("#changing-yes").click()
+    await expect(page.locator("#changing")).to_be_visible()
+    await page.locator("#policy-reason").fill("many guesses")
+    await page.locator("#changing-yes").click()
+    await expect(page.locator("#said")).to_have_text(f"Policy {version} is in force.")
+    await expect(page.locator("#changing")).to_be_hidden()
+    changed = {"version": version, "final_failures": 77, "repeated_guesses": "ignore"}
+    assert (await client.operator("GET", "/policy")).body["policy"] == before | changed
+    await expect(page.locator("#policies tbody tr").first).to_contain_text(
+        "final_failures 77, repeated_guesses ignore"
+    )
+    back = {"policy": before | {"version": version}, "reason": "as it was"}
+    assert (await client.operator("PUT", "/policy", back)).status == 200
 
 
 def test_a_policy_that_is_tried_decides_nothing_until_it_is_promoted(short: RunningSystem):

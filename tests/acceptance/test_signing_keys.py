@@ -52,7 +52,7 @@ def test_keys_are_replaced_without_a_stop(system: RunningSystem, kafka: str) -> 
     async def scenario(client: Client) -> None:
         await client.register(USER, PASSWORD)
         await asyncio.to_thread(system.wait_for_all_counted)
-        before, partition = refused(), partition_of(USER, 4)
+        before, partition = refused(), partition_of(USER, system.partitions)
         old = {key.role: key.id for key in parse((folder / "workers.json").read_bytes())}
         new = {role: new_key(folder, role) for role in get_args(Role)}
         for key_id in new.values():

@@ -1,4 +1,4 @@
-"""Workers that are stuck, crash, or are killed: found, replaced, and nobody else's trouble."""
+"""Processes that are stuck, crash, or are killed: found, replaced, and nobody else's trouble."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import pytest
 
 from events.messages import encode
 from events.partitioner import partition_of
+from gateway.blocklist.blocklist import FRESH_SECONDS
 from tests.acceptance.conftest import StartSystem
 from tests.acceptance.doubles import DEADLY, WEDGED, WEDGING
 from tests.acceptance.system import CHEAPEST, Client, RunningSystem, is_heard, run
@@ -25,6 +26,7 @@ from tests.harness.waiting import until
 
 PASSWORD = "a long enough password"
 KILLS = 8
+PARTITIONS = 4
 
 
 @pytest.fixture(scope="module")
@@ -36,13 +38,34 @@ def system(start_system: StartSystem, tmp_path_factory: pytest.TempPathFactory) 
         "CERROJO_STUCK_SECONDS": "3",
         WEDGED: str(tmp_path_factory.mktemp("wedged") / "wedged"),
     }
-    return start_system(env, workers="tests.acceptance.doubles")
+    return start_system(env, workers="tests.acceptance.doubles", partitions=PARTITIONS)
 
 
 def names(partition: int, prefix: str) -> Iterator[str]:
     """Users of this partition."""
     users = (f"{prefix}-{n}" for n in count())
-    return (user for user in users if partition_of(user, 4) == partition)
+    return (user for user in users if partition_of(user, PARTITIONS) == partition)
+
+
+def test_a_gateway_that_stood_still_refuses_nobody_for_that(system: RunningSystem):
+    """What waits in its sockets says that the workers live; what it had heard is too old."""
+    users = [f"stalled-{number}" for number in range(12)]
+
+    async def scenario(client: Client) -> None:
+        for user in users:
+            await client.register(user, PASSWORD)
+        pids = system.signal("gateway login", signal.SIGSTOP)
+        try:
+            waiting = [asyncio.ensure_future(client.login(user, PASSWORD)) for user in users]
+            # A heartbeat is too old by then, and the process is not taken for dead yet.
+            await asyncio.sleep(FRESH_SECONDS + 0.5)
+            assert not any(each.done() for each in waiting)
+        finally:
+            system.signal("gateway login", signal.SIGCONT)
+        assert [answer.status for answer in await asyncio.gather(*waiting)] == [200] * len(users)
+        assert system.pids("gateway login") == pids
+
+    run(system, scenario, patient=False)
 
 
 def readiness(system: RunningSystem) -> tuple[int, str]:
@@ -56,8 +79,11 @@ def readiness(system: RunningSystem) -> tuple[int, str]:
 
 def test_a_record_that_kills_its_worker_is_quarantined(system: RunningSystem):
     """After three deaths; clients that wait behind it are answered, and others notice nothing."""
-    partition = partition_of(DEADLY, 4)
-    behind, other = next(names(partition, "behind")), next(names((partition + 1) % 4, "other"))
+    partition = partition_of(DEADLY, PARTITIONS)
+    behind, other = (
+        next(names(partition, "behind")),
+        next(names((partition + 1) % PARTITIONS, "other")),
+    )
 
     async def scenario(client: Client) -> None:
         await client.register(behind, PASSWORD)
@@ -78,6 +104,7 @@ def test_a_record_that_kills_its_worker_is_quarantined(system: RunningSystem):
     system.wait_for_all_ready()
 
 
+@pytest.mark.slow
 def test_kills_under_load_quarantine_nothing(system: RunningSystem):
     """However many workers are killed while they decide records one by one."""
     before = system.query("SELECT count(*) FROM quarantine")
@@ -111,7 +138,7 @@ def test_kills_under_load_quarantine_nothing(system: RunningSystem):
 def test_a_worker_whose_consumer_is_wedged_is_replaced(system: RunningSystem):
     """It lives and beats, and reads nothing: its offset stands still before a record."""
     system.wait_for_all_ready()
-    old = system.pids(f"worker partition {partition_of(WEDGING, 4)}")
+    old = system.pids(f"worker partition {partition_of(WEDGING, PARTITIONS)}")
     before = system.metrics(system.workers_url)["cerrojo_stuck_total"]
 
     async def scenario(client: Client) -> None:
@@ -119,7 +146,7 @@ def test_a_worker_whose_consumer_is_wedged_is_replaced(system: RunningSystem):
         await until(lambda: client.login(WEDGING, PASSWORD), lambda answer: answer.status == 401)
 
     run(system, scenario, patient=False)
-    assert system.pids(f"worker partition {partition_of(WEDGING, 4)}") != old
+    assert system.pids(f"worker partition {partition_of(WEDGING, PARTITIONS)}") != old
     assert system.metrics(system.workers_url)["cerrojo_stuck_total"] > before
     assert "A worker is alive but decides nothing" in system.logs()
 

@@ -87,6 +87,7 @@ def test_a_stop_while_it_starts_leaves_nothing(up: Up, moment: str, ctrl_c: bool
     assert "stopped everything after" in up.said
 
 
+@pytest.mark.slow
 def test_it_comes_back_after_the_death_of_one_server_and_of_everything(up: Up) -> None:
     """A person who looks later sees what happened and that it is over.
 
@@ -164,6 +165,7 @@ def test_a_taken_port_is_one_sentence(up: Up) -> None:
     assert not (up.data_dir / "run").exists()
 
 
+@pytest.mark.slow
 def test_two_systems_run_side_by_side(up: Up, tmp_path: Path, cache_dir: Path) -> None:
     """A user who is registered in one is unknown in the other."""
     other = Up(tmp_path / "other", cache_dir)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import product
 from random import Random
 from typing import Any
 
@@ -32,9 +33,10 @@ from events.messages import (
     Unblocked,
     UndecodableError,
     Verdict,
+    Verdicts,
     decode_attempts,
     decode_blocks,
-    decode_verdict,
+    decode_verdicts,
     encode,
 )
 from events.partitioner import partition_of
@@ -175,14 +177,14 @@ def _check_verdicts(values: Sequence[bytes]) -> int:
     """As a gateway answers by them: only an accepting one of a right password says nothing."""
     count = 0
     with capture_logs():  # of those that contradict their attempts
-        for message in _decoded(values, decode_verdict):
+        for listed in _decoded(values, lambda value: Verdicts(decode_verdicts(value))):
             count += 1
-            assert isinstance(message, Verdict)
-            for right in (True, False):
+            assert isinstance(listed, Verdicts)
+            for verdict, right in product(listed.verdicts, (True, False)):
                 with suppress(RequestError):
-                    conclude(message, right, NOW_MS)
+                    conclude(verdict, right, NOW_MS)
                     assert right
-                    assert message.decision is Decision.ACCEPTED
+                    assert verdict.decision is Decision.ACCEPTED
     return count
 
 
@@ -255,7 +257,8 @@ def _attempts(random: Random) -> bytes:
 
 def _verdicts(random: Random) -> bytes:
     decision, until = random.choice(list(Decision)), random.choice((0, NOW_MS, FOREVER))
-    return encode(Verdict(random.randbytes(16), random.choice(USERS), decision, until))
+    verdict = Verdict(random.randbytes(16), random.choice(USERS), decision, until)
+    return encode(random.choice((verdict, Verdicts((verdict,) * random.randrange(3)))))
 
 
 def _blocks(random: Random) -> bytes:

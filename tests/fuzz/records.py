@@ -15,7 +15,7 @@ from events.messages import (
     UndecodableError,
     decode_attempts,
     decode_blocks,
-    decode_verdict,
+    decode_verdicts,
 )
 from events.partitioner import partition_of
 from events.signatures import Sealer, role_of
@@ -23,7 +23,7 @@ from events.signing_keys import KeyFile, Role
 from events.topics import ATTEMPTS, BLOCKS, VERDICTS
 from tests.acceptance.system import Client, RunningSystem
 from tests.acceptance.system import run as run_scenario
-from tests.fuzz.decoders import PARTITION, PARTITIONS, TARGETS
+from tests.fuzz.decoders import PARTITION, TARGETS
 from tests.fuzz.finding import FoundError
 from tests.fuzz.mutations import Mutator
 
@@ -33,7 +33,7 @@ LOGINS = "after-the-fuzz-"
 DECIDED_SECONDS = 300.0
 """For all of them, on a busy machine: some make their batch be decided one by one."""
 
-_DECODERS = {ATTEMPTS: decode_attempts, VERDICTS: decode_verdict, BLOCKS: decode_blocks}
+_DECODERS = {ATTEMPTS: decode_attempts, VERDICTS: decode_verdicts, BLOCKS: decode_blocks}
 _ROLES: dict[str, Role] = {ATTEMPTS: "gateway", VERDICTS: "worker", BLOCKS: "worker"}
 """Who signs what is no message of any role."""
 
@@ -67,12 +67,14 @@ def run(
     keys = KeyFile(system.signing_keys, "workers")  # which have those of all roles
     sealers = {topic: Sealer(keys, topic) for topic in _ROLES}
     producer = Producer({"bootstrap.servers": kafka, "linger.ms": 20})
+    partitions = {ATTEMPTS: system.partitions, VERDICTS: VERDICT_PARTITIONS, BLOCKS: 1}
     for topic, share in ((ATTEMPTS, 0.8), (VERDICTS, 0.1), (BLOCKS, 0.1)):
         for number in range(round(count * share)):
             value, is_message = _value(mutator, topic)
-            partition = 0 if topic == BLOCKS else number % _partitions(topic)
+            partition = number % partitions[topic]
             if is_message and mutator.random.random() < 0.5:
-                partition = PARTITION  # in the others nobody writes these
+                # In the others nobody writes these.
+                partition = PARTITION % partitions[topic]
             key = mutator.random.choice((b"anna", b"", b"\xff\0", None, value[:40]))
             role = role_of(value) or _ROLES[topic]
             now_ms = round(time.time() * 1000)
@@ -88,7 +90,7 @@ def run(
     if errors:
         raise FoundError("records", inputs, f"Kafka did not take a record: {errors[0]}")
     try:
-        run_scenario(system, _every_partition_decides)
+        run_scenario(system, lambda client: _every_partition_decides(client, system.partitions))
     except (TimeoutError, AssertionError, OSError) as error:
         raise FoundError("records", inputs, f"a partition is stuck: {error!r}") from error
     expected = written[f"{ATTEMPTS}, messages"] + written[f"{ATTEMPTS}, none"]
@@ -128,16 +130,12 @@ def _value(mutator: Mutator, topic: str) -> tuple[bytes, bool]:
             return value, True
 
 
-def _partitions(topic: str) -> int:
-    return PARTITIONS if topic == ATTEMPTS else VERDICT_PARTITIONS
-
-
-async def _every_partition_decides(client: Client) -> None:
+async def _every_partition_decides(client: Client, partitions: int) -> None:
     """A login in each; its verdict comes after all that was written before it."""
     tag = f"{time.monotonic_ns():x}"
     names = (f"{LOGINS}{tag}-{number}" for number in range(1_000))
-    users = {partition_of(name, PARTITIONS): name for name in names}
-    assert len(users) == PARTITIONS
+    users = {partition_of(name, partitions): name for name in names}
+    assert len(users) == partitions
     for user in users.values():
         until = time.monotonic() + DECIDED_SECONDS
         while (answer := await client.login(user, "a wrong password")).status == 503:

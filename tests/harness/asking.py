@@ -32,7 +32,9 @@ async def _decisions(config: Settings, user: str, count: int) -> list[Decision]:
                 user,
                 Destination(PARTITION, 4),
                 PATIENCE_SECONDS,
-                lambda id_, reply, partitions: Attempt(id_, reply, user, False, partitions),
+                lambda id_, reply, partitions: Attempt(
+                    id_, reply, user, False, partitions, lists=True
+                ),
             )
             return verdict.decision
 

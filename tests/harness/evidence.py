@@ -173,7 +173,7 @@ def gather(
         database_clocks=database_clocks,
     )
     evidence.attempts = list(read_topic(kafka, "attempts"))
-    evidence.verdicts = list(read_topic(kafka, "verdicts"))
+    evidence.verdicts = [one for each in read_topic(kafka, "verdicts") for one in singly(each)]
     evidence.blocks = list(read_topic(kafka, "blocks"))
     committed = "extract(epoch FROM pg_xact_commit_timestamp(xmin))::float8 * 1000"
     with psycopg.connect(database_url) as database:
@@ -202,6 +202,13 @@ def gather(
             database.execute("SELECT partition, log_offset FROM quarantine").fetchall()
         )
     return evidence
+
+
+def singly(record: Logged) -> list[Logged]:
+    """The verdicts of a record on `verdicts`, which may be a list of some."""
+    if record.fields and record.fields[0] == "verdicts":
+        return [record._replace(fields=one) for one in record.fields[1]]
+    return [record]
 
 
 def _guesses(stored: bytes | None) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from events.messages import (
     Unblocked,
     Verdict,
     decode_blocks,
-    decode_verdict,
+    decode_verdicts,
     new_id,
 )
 from events.signatures import Opener
@@ -126,7 +126,11 @@ def unsealed(value: bytes) -> bytes:
 
 def verdicts(kafka: str) -> list[Verdict]:
     """All verdicts to this test's reply partition."""
-    return [decode_verdict(unsealed(value)) for value in read_all(kafka, VERDICTS, REPLIES)]
+    return [
+        verdict
+        for value in read_all(kafka, VERDICTS, REPLIES)
+        for verdict in decode_verdicts(unsealed(value))
+    ]
 
 
 def news(kafka: str) -> list[Message]:

@@ -214,6 +214,7 @@ def test_who_is_disabled_during_an_import_stays_so(database: str):
     assert query(database, "SELECT password_hash, disabled FROM accounts") == [(OTHER, True)]
 
 
+@pytest.mark.slow
 def test_an_export_by_costly_settings_comes_back(database: str, monkeypatch: pytest.MonkeyPatch):
     """Hashes by today's settings are not bound to what others may cost."""
     own = decoy(present_form(262_144, 4, 1))

@@ -56,6 +56,7 @@ def said() -> Callable[[str], dict[str, Any]]:
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("build", BUILDS_HERE)
 def test_a_build_does_as_the_rfc_says(
     said: Callable[[str], dict[str, Any]],
@@ -68,6 +69,7 @@ def test_a_build_does_as_the_rfc_says(
     record_property(SAID, f"Argon2's build {build} hashes as RFC 9106 says{why}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("build", BUILDS_HERE)
 @pytest.mark.parametrize("how", ["one after the other", "all at once"])
 def test_a_build_gives_the_hashes_of_the_wheel(

@@ -125,6 +125,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory, cache_dir: Path) -> Iterato
         yield made
 
 
+@pytest.mark.slow
 def test_a_whole_system_comes_in_as_compose_says(
     broker: ComposeKafka, database: str, tmp_path: Path
 ) -> None:

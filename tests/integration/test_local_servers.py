@@ -21,7 +21,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from local import postgres
 from local.errors import LocalError
-from local.kafka import Kafka
+from local.kafka import CHECKPOINT, Kafka
 from local.privileges import SERVICE_USER, Account, run_as, service_account
 from local.progress import ProgressReporter
 from local.servers import Servers
@@ -106,15 +106,44 @@ def test_the_broker_logs_and_makes_no_topics_by_itself(servers: Servers) -> None
     assert "started" in log.read_text()
 
 
+@pytest.fixture
+def unformatted(servers: Servers, cache_dir: Path, tmp_path: Path) -> Path:
+    """A cache with the jars, from before Kafka formatted anything."""
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    for found in cache_dir.iterdir():
+        if CHECKPOINT not in found.name:
+            (cache / found.name).symlink_to(found)
+    return cache
+
+
+def formatted(data_dir: Path, cache: Path) -> dict[str, str]:
+    """The ids of a Kafka that is prepared there."""
+    kafka = Kafka(data_dir, cache, java_options=load().kafka_java_options)
+    kafka.reserve_ports()
+    kafka.prepare(ProgressReporter())
+    lines = (kafka.folder / "data" / "meta.properties").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if not line.startswith("#"))
+
+
 def test_every_cluster_id_can_be_formatted(
-    tmp_path: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, unformatted: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One random id in 64 begins with a dash, and must not be taken for an option."""
     monkeypatch.setattr(uuid, "uuid4", lambda: uuid.UUID(bytes=b"\xf8" + bytes(15)))
-    kafka = Kafka(tmp_path, cache_dir, java_options=load().kafka_java_options)
-    kafka.reserve_ports()
-    kafka.prepare(ProgressReporter())
-    assert "cluster.id=-" in (kafka.folder / "data" / "meta.properties").read_text()
+    assert formatted(tmp_path, unformatted)["cluster.id"].startswith("-")
+
+
+def test_only_the_first_data_of_a_version_is_formatted_by_java(
+    tmp_path: Path, unformatted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it writes is kept; the ids are new each time. The tests' other Kafkas start with it."""
+    first = formatted(tmp_path / "first", unformatted)
+    monkeypatch.setattr(subprocess, "run", None)
+    second = formatted(tmp_path / "second", unformatted)
+    same = {"node.id", "version"}
+    assert {key for key in first if first[key] == second[key]} == same
+    assert second.keys() == first.keys() == same | {"cluster.id", "directory.id"}
 
 
 def test_everything_comes_back_after_a_kill_of_everything(tmp_path: Path, cache_dir: Path) -> None:

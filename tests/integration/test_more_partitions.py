@@ -11,6 +11,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 from events import beginning
 from events.__main__ import main as events_main
@@ -224,10 +225,12 @@ def test_a_new_partition_begins_with_the_policy_that_is_in_force(
 
 
 def test_owners_bring_a_wanted_layout_about_by_themselves(owners: Owners, one: str, topics: str):
-    """The new partition comes first, and a command that died is not missed."""
+    """The new partition comes first. A command that died is not missed; who ran it is known."""
     old, new = old_and_new(owners, one)
+    asked = {"partitions": LARGE, "operator": "cleo@host", "reason": "more hosts"}
     with psycopg.connect(one) as connection:
-        connection.execute("UPDATE topology SET wanted = %s", (LARGE,))
+        wanted = "UPDATE topology SET wanted = %s, asked = %s"
+        connection.execute(wanted, (LARGE, Jsonb(asked)))
     look_now(old)
     assert len(read_all(topics, ATTEMPTS, 0)) == 1, "the old partition did not wait for the new one"
     look_now(new)
@@ -239,6 +242,8 @@ def test_owners_bring_a_wanted_layout_about_by_themselves(owners: Owners, one: s
         work(worker, until=2)
         assert worker.progress is not None
         assert worker.progress.position == (2, 2)
+    said = "SELECT partition, operator, reason FROM audit WHERE kind = 'layout' ORDER BY partition"
+    assert ask(one, said) == [(0, "cleo@host", "more hosts"), (1, "cleo@host", "more hosts")]
 
 
 def test_who_takes_over_waits_too_and_who_was_replaced_enters_nothing(

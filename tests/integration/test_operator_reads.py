@@ -10,19 +10,24 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 import psycopg
 import pytest
 from quart.typing import TestClientProtocol as ClientProtocol
 
 from events.messages import FOREVER, Decision, Policy, encode
 from gateway.postgres import audit_slices
+from gateway.postgres.policies import nobody_else_changes
 from gateway.services import Services
 from gateway.timestamps import iso
 from gateway.web.operator_app import operator_app
 from gateway.web.resources import attempts, blocked
 from settings import Settings
 from sql.roles import OPERATOR
+from sql.shadow_figures import Counted
+from sql.topology import exclusive_command
 from tests.postgres import as_role
+from workers.decision.trial import Figures
 from workers.partition.seals import Seal
 
 DAY_MS = 86_400_000
@@ -371,6 +376,37 @@ def _values(policy: Policy) -> list[object]:
     return [getattr(policy, name) for name in policy.__struct_fields__]
 
 
+def test_one_change_of_the_policy_at_a_time(database: str):
+    """The operator port's lock is the commands' one, and ends with its transaction."""
+
+    async def free() -> bool:
+        url = as_role(database, OPERATOR)
+        async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+            async with connection.transaction():
+                found = await nobody_else_changes(connection)
+                if found:
+                    with exclusive_command(command) as exclusive:
+                        assert not exclusive
+            with exclusive_command(command) as exclusive:
+                assert exclusive
+        return found
+
+    with psycopg.connect(database, autocommit=True) as command:
+        assert asyncio.run(free())
+        command.execute("UPDATE topology SET wanted = partitions + 1")
+        assert not asyncio.run(free()), "a resize is under way"
+        command.execute("UPDATE topology SET wanted = partitions")
+        with psycopg.connect(database, autocommit=True) as other, exclusive_command(other) as held:
+            assert held
+
+            async def beside() -> bool:
+                url = as_role(database, OPERATOR)
+                async with await psycopg.AsyncConnection.connect(url) as connection:
+                    return await nobody_else_changes(connection)
+
+            assert not asyncio.run(beside())
+
+
 def test_the_policy_and_its_history_are_shown(database: str):
     """What is in force since when, where it is not yet, and what was changed before."""
     first, second = Policy(version=1, threshold=10), Policy(version=2, block_ms=60_000)
@@ -411,8 +447,23 @@ def test_the_policy_and_its_history_are_shown(database: str):
             connection.execute(
                 "INSERT INTO shadow_policy VALUES (true, %s, %s)", (json.dumps(tried), NOW_MS)
             )
-        assert (await asking.get("/policy"))["tried"] == {
-            **{"policy": tried, "since": iso(NOW_MS), "changed": ["threshold"]},
-        }
+        expected = {"policy": tried, "since": iso(NOW_MS), "changed": ["threshold"]}
+        assert (await asking.get("/policy"))["tried"] == {**expected, "result": None}
+        some = Figures(3, 2, 1)._asdict()
+        for since_ms, shown in ((NOW_MS, True), (NOW_MS - 1, False)):
+            counted = Counted(since_ms, NOW_MS + 5, 2, 7, 12, some, some, some)
+            with psycopg.connect(database) as connection:
+                connection.execute(
+                    "UPDATE shadow_policy SET figures = %s",
+                    (msgspec.json.encode(counted).decode(),),
+                )
+            assert (await asking.get("/policy"))["tried"]["result"] == (
+                {
+                    **{"as_of": iso(NOW_MS + 5), "one_of": 2, "version": 7, "attempts": 12},
+                    **{"as_it_was": some, "in_force": some, "shadow": some},
+                }
+                if shown
+                else None  # they are of a trial before
+            )
 
     ask(database, scenario)

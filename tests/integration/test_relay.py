@@ -17,14 +17,13 @@ import msgspec
 import psycopg
 import pytest
 from confluent_kafka import TopicPartition
-from prometheus_client import CollectorRegistry
-from prometheus_client.multiprocess import MultiProcessCollector
 from psycopg.types.json import Jsonb
 
 from events.messages import Block, Deleted, Policy, SetPolicy, Unblock, encode, new_id
 from events.partitioner import partition_of
 from events.topics import EVENTS
 from local.tcp_ports import choose
+from processes import metrics
 from sql.roles import OPERATOR, WORKERS
 from tests.harness.owner import REPLIES, Owners, put, work, wrong
 from tests.harness.receiver import Receiver
@@ -390,7 +389,7 @@ def test_a_leader_that_says_nothing_is_followed_and_commits_nothing(
 
 @contextmanager
 def relay_process(
-    kafka: str, database: str, said: IO[str] | None = None, **environment: str
+    kafka: str, database: str, said: IO[str] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
     """The process that a host's supervisor keeps."""
     process = subprocess.Popen(
@@ -400,8 +399,7 @@ def relay_process(
         | {
             "DATABASE_URL": as_role(database, WORKERS),
             "KAFKA_BOOTSTRAP_SERVERS": kafka,
-        }
-        | environment,
+        },
         stdout=said,
         stderr=said,
     )
@@ -414,21 +412,21 @@ def relay_process(
 
 
 def test_a_leader_that_waits_for_brokers_says_so_and_how_late_events_are(
-    database: str, tmp_path: Path
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """The alert and the runbook rely on it, also where there is no other host."""
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute("SELECT note_operator_login('olga', 'operate', NULL)")
     nobody = f"127.0.0.1:{choose('127.0.0.1')}"
-    registry = CollectorRegistry()
-    MultiProcessCollector(registry, str(tmp_path))
+    monkeypatch.setenv(metrics.VARIABLE, str(tmp_path))
 
     def late() -> bool:
-        return (registry.get_sample_value("cerrojo_events_lag_seconds") or 0.0) > 6
+        samples = [sample for family in metrics.families() for sample in family.samples]
+        return any(s.value > 6 for s in samples if s.name == "cerrojo_events_lag_seconds")
 
     with (
         (tmp_path / "log").open("w+") as said,
-        relay_process(nobody, database, said, PROMETHEUS_MULTIPROC_DIR=str(tmp_path)),
+        relay_process(nobody, database, said),
     ):
         wait_until(late)
         wait_until(lambda: "Events wait" in (tmp_path / "log").read_text())

@@ -73,8 +73,12 @@ def test_it_says_whom_it_waits_for_and_goes_on_without_being_waited_for(
     """Here nobody works; meanwhile neither another number nor another policy is taken."""
     monkeypatch.setattr(resize, "WAIT_SECONDS", 0.2)
     with pytest.raises(CommandError, match=r"workers of partitions \[0, 1, 2, 3, 4\]"):
-        run_resize(config, 5)
+        resize.run(config, 5, reason="more hosts")
     wait_until(lambda: present(config) == 5)
+    asked = {"partitions": 5, "operator": change_policy.this_user(), "reason": "more hosts"}
+    with pytest.raises(CommandError, match="were not ready"):
+        resize.run(config, 5, reason="to finish it")
+    assert query(config, "SELECT asked FROM topology") == [(asked,)]
     assert run_resize(config) == ("4 partitions of attempts are used; a resize to 5 is under way.")
     with pytest.raises(CommandError, match=r"A resize to 5 is under way already.*resize 5"):
         run_resize(config, 6)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -14,6 +16,7 @@ import pytest
 from cerrojo.webhooks import SHOWN
 from sql.roles import WORKERS
 from tests.harness.command import cerrojo
+from tests.harness.dribbler import dribbling
 from tests.harness.receiver import Receiver
 from tests.harness.waiting import wait_until
 from tests.postgres import as_role
@@ -127,6 +130,30 @@ def test_nothing_is_lost_while_the_receiver_is_away(
         assert back.ids == IDS
 
 
+def test_the_end_waits_for_a_statement_under_way(
+    connection: psycopg.Connection[Any], deliveries: Deliveries
+):
+    """A connection that is closed beside it goes on in freed memory, or in the next connection."""
+    webhooks.add(connection, "siem", "http://127.0.0.1:9/", "cerrojo")
+    closing = threading.Thread(target=deliveries.close)
+    with connection.transaction():
+        connection.execute("LOCK TABLE webhook_deliveries IN ACCESS EXCLUSIVE MODE")
+        deliveries.look()
+        wait_until(
+            lambda: (
+                connection.execute(
+                    "SELECT 1 FROM pg_locks WHERE NOT granted AND database ="
+                    " (SELECT oid FROM pg_database WHERE datname = current_database())"
+                ).fetchone()
+                is not None
+            )
+        )
+        closing.start()
+        closing.join(0.3)
+        assert closing.is_alive()
+    closing.join()
+
+
 def test_a_slow_one_is_not_waited_for_by_others(
     connection: psycopg.Connection[Any], deliveries: Deliveries, monkeypatch: pytest.MonkeyPatch
 ):
@@ -163,6 +190,82 @@ def test_one_that_says_nothing_is_posted_to_again(
         receiver.speaks.set()
         wait_until(lambda: waiting(connection) == (0, 0))
         assert {*receiver.ids} == {IDS[0]}
+
+
+@pytest.mark.parametrize(
+    ("scheme", "said", "again"),
+    [
+        ("http", b"", b"H"),
+        ("http", b"HTTP/1.1 200 O", b"K"),
+        ("http", b"HTTP/1.1 200 OK\r\nServer: ", b"x"),
+        ("http", b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        ("https", b"\x16\x03\x03\x40\x00", b"\x02"),
+        ("https by a proxy", b"HTTP/1.1 200 O", b"K"),
+    ],
+    ids=["nothing", "status", "headers", "interim answers", "handshake", "proxy"],
+)
+def test_one_that_dribbles_is_given_up(
+    connection: psycopg.Connection[Any],
+    deliveries: Deliveries,
+    monkeypatch: pytest.MonkeyPatch,
+    scheme: str,
+    said: bytes,
+    again: bytes,
+):
+    """Each of its bytes comes in time, and its answer never does; what waits for it ends, too."""
+    monkeypatch.setattr(posting, "TIMEOUT_SECONDS", 0.3)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    with dribbling(said, again) as dribbler:
+        url = f"{scheme}://127.0.0.1:{dribbler.port}/"
+        if "proxy" in scheme:
+            url = "https://siem.example/"
+            monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{dribbler.port}")
+            monkeypatch.setattr(posting, "_opener", posting._made_opener())
+        webhooks.add(connection, "siem", url, "cerrojo")
+        deliveries.look()
+        happen(connection, EXAMPLES[0])
+        wait_until(lambda: dribbler.asked > 2)
+        [one] = webhooks.listed(connection)
+        assert (one.waiting, one.failure) == (1, "it cannot be reached: timed out")
+        webhooks.remove(connection, "siem")
+        deliveries.look()
+        wait_until(lambda: not threads("post to"))
+
+
+def threads(begin: str) -> list[str]:
+    """Those whose names begin so: "post to" those that post, or end what was given up."""
+    return [each.name for each in threading.enumerate() if each.name.startswith(begin)]
+
+
+def test_a_name_that_is_looked_up_for_long_is_given_up(
+    connection: psycopg.Connection[Any], deliveries: Deliveries, monkeypatch: pytest.MonkeyPatch
+):
+    """And when its address comes at last, nothing is posted there: its turn is over."""
+    monkeypatch.setattr(posting, "TIMEOUT_SECONDS", 0.2)
+    found, lookups, getaddrinfo = threading.Event(), [], socket.getaddrinfo
+
+    def slow(host: Any, *more: Any, **named: Any) -> Any:
+        if host != "localhost":
+            return getaddrinfo(host, *more, **named)
+        lookups.append(host)
+        found.wait()
+        return getaddrinfo("127.0.0.1", *more, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    with Receiver() as receiver:
+        webhooks.add(connection, "siem", f"http://localhost:{receiver.port}/", "cerrojo")
+        deliveries.look()
+        happen(connection, EXAMPLES[0])
+        wait_until(lambda: len(lookups) > 1)
+        [one] = webhooks.listed(connection)
+        assert (one.waiting, one.failure) == (1, "it cannot be reached: timed out")
+        webhooks.remove(connection, "siem")
+        deliveries.look()
+        wait_until(lambda: not threads("webhook"))  # the last try is given up, too
+        found.set()
+        wait_until(lambda: not threads("post to"))
+        assert receiver.asked == 0
 
 
 def test_the_status_is_the_answer(connection: psycopg.Connection[Any], deliveries: Deliveries):

@@ -3,22 +3,45 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
+from typing import Any
+from zlib import crc32
 
+import msgspec
 import psycopg
+import pytest
 
-from events.messages import Attempt, AttemptsMessage, Policy, SetPolicy, Unblock, encode, new_id
+from events.messages import (
+    Attempt,
+    AttemptsMessage,
+    Block,
+    Policy,
+    SetPolicy,
+    Unblock,
+    encode,
+    new_id,
+)
 from settings import Settings
+from sql.roles import WORKERS
+from sql.shadow_figures import Counted
 from tests.harness.command import cerrojo, said
-from workers.commands.whatif import Figures, changed, in_force, run
+from tests.postgres import as_role
+from workers.commands import shadow as commands
+from workers.commands.whatif import changed, in_force, run
 from workers.decision.batch import Record, decide, decode, users_of
+from workers.decision.trial import Figures
 from workers.partition.store import Store
+from workers.relay import shadow
 
 NOW = 1_795_491_529_733
 POLICY = Policy(1, threshold=3, block_ms=20_000, block_max_ms=60_000)
 
 
-def fill(database: str, partition: int, names: str) -> None:
-    """Some thousand attempts at a few accounts, most of which succeed; some are unblocked."""
+def fill(database: str, partition: int, names: Sequence[str]) -> None:
+    """Some thousand attempts at a few accounts, most of which succeed.
+
+    Some accounts are unblocked, and some are blocked by hand.
+    """
     luck = random.Random(partition)
     store = Store(database, partition)
     store.open()
@@ -29,9 +52,13 @@ def fill(database: str, partition: int, names: str) -> None:
             messages.append(SetPolicy(new_id(), 0, POLICY))
         for _ in range(400):
             user, dice = luck.choice(names), luck.random()
-            helped = dice > 0.99
-            attempt = Attempt(new_id(), 1, user, dice < 0.5)
-            messages.append(Unblock(new_id(), 1, user) if helped else attempt)
+            if dice > 0.995:
+                by_hand = Block(new_id(), 1, user, length_ms=luck.choice((0, 5_000, 50_000)))
+                messages.append(by_hand)
+            elif dice > 0.97:
+                messages.append(Unblock(new_id(), 1, user))
+            else:
+                messages.append(Attempt(new_id(), 1, user, dice < 0.5))
         start = progress.next_offset
         records = [
             Record(start + n, NOW + 500 * (start + n), b"k", encode(message))
@@ -50,7 +77,7 @@ def test_the_policy_in_force_gives_the_blocks_of_the_audit(database: str):
         fill(database, partition, names)
     with psycopg.connect(database) as connection:
         row = connection.execute(
-            "SELECT count(*) FILTER (WHERE change = 1),"
+            "SELECT count(*) FILTER (WHERE change = 1 AND kind = 'attempt'),"
             " count(*) FILTER (WHERE decision = 2 AND right_password),"
             " count(*) FILTER (WHERE decision = 2 AND NOT right_password) FROM audit"
         ).fetchone()
@@ -106,6 +133,146 @@ def test_a_shadow_decides_what_comes_after_its_begin(database: str):
     assert found["policies"]["in force"]["blocks"] > found["policies"]["shadow"]["blocks"] > 0
     said(env, "shadow", "end")
     assert cerrojo(env, "shadow").returncode == 1
+
+
+def begin(database: str, changes: str) -> None:
+    """Try a policy, as if since the audit's begin."""
+    said({"DATABASE_URL": database}, "shadow", "begin", changes)
+    with psycopg.connect(database) as connection:
+        connection.execute("UPDATE shadow_policy SET since_ms = %s", (NOW,))
+
+
+def kept(connection: psycopg.Connection[Any]) -> Counted:
+    """The figures beside the policy that is tried."""
+    row = connection.execute("SELECT figures FROM shadow_policy").fetchone()
+    assert row is not None
+    return msgspec.convert(row[0], Counted)
+
+
+def test_the_relay_counts_what_the_command_counts(database: str, monkeypatch: pytest.MonkeyPatch):
+    """As the audit grows, however little it reads at a time; and a successor comes to the same."""
+    monkeypatch.setattr(shadow, "ROWS", 700)
+    fill(database, 0, "abcdefgh")
+    begin(database, "threshold=2")
+    config = Settings(database_url=database)
+    url = as_role(database, WORKERS)
+    with psycopg.connect(url, autocommit=True) as connection:
+        first = shadow.step(connection, None)
+        before = kept(connection)
+        fill(database, 1, "ijkl")
+        assert shadow.step(connection, first) is first
+        after = kept(connection)
+        expected = commands.compare(config, commands.tried(config), 2)
+        assert before.attempts == 8 * 400
+        assert after.attempts == expected.attempts == 2 * 8 * 400
+        for figures, name in (
+            *((after.as_it_was, "as it was"), (after.in_force, "in force")),
+            *((after.shadow, "shadow"),),
+        ):
+            assert figures == expected.figures[name]._asdict()
+        assert after.shadow["blocks"] > after.in_force["blocks"] > 10
+        assert (after.one_of, after.version, after.since_ms) == (1, 1, NOW)
+        assert after.as_of_ms > before.as_of_ms
+        shadow.step(connection, None)
+        assert msgspec.structs.replace(kept(connection), as_of_ms=0) == msgspec.structs.replace(
+            after, as_of_ms=0
+        )
+
+
+def test_a_generation_is_counted_after_the_one_before(database: str, monkeypatch):
+    """An account may have come from another partition with it."""
+    monkeypatch.setattr(shadow, "ROWS", 100)
+    fill(database, 0, "abcd")
+    fill(database, 1, "efgh")
+    with psycopg.connect(database) as connection:
+        # Partition 0 has what was partition 1's, in a later generation.
+        connection.execute(
+            "UPDATE audit SET username = chr(ascii(username) - 4)"
+            " WHERE partition = 1 AND username <> ''"
+        )
+        connection.execute("UPDATE audit SET generation = 3 WHERE partition = 0")
+        connection.execute("UPDATE partition_progress SET generation = 3")
+    begin(database, "threshold=2")
+    config = Settings(database_url=database)
+    with psycopg.connect(database, autocommit=True) as connection:
+        shadow.step(connection, None)
+        expected = commands.compare(config, commands.tried(config), 1)
+        assert kept(connection).shadow == expected.figures["shadow"]._asdict()
+        assert kept(connection).attempts == expected.attempts
+
+
+def test_what_is_compared_begins_anew_where_it_changes(database: str):
+    """Another trial, another policy in force, a database that went back."""
+    fill(database, 0, "abcd")
+    begin(database, "threshold=2")
+    with psycopg.connect(database, autocommit=True) as connection:
+        count = shadow.step(connection, None)
+        strict = kept(connection)
+        begin(database, "threshold=9")
+        assert shadow.step(connection, None) is not count
+        assert kept(connection).shadow["blocks"] < strict.shadow["blocks"]
+        other = shadow.step(connection, count)
+        assert other is not count
+        connection.execute(
+            'UPDATE partition_progress SET policy = policy || \'{"version": 2, "threshold": 9}\''
+        )
+        now = shadow.step(connection, other)
+        assert now is not other
+        assert kept(connection).version == 2
+        assert kept(connection).in_force == kept(connection).shadow
+        half = 1 + 4 * 400
+        connection.execute("DELETE FROM audit WHERE log_offset >= %s", (half,))
+        connection.execute("UPDATE partition_progress SET next_offset = %s", (half,))
+        assert shadow.step(connection, now) is not now
+        assert kept(connection).attempts == 4 * 400
+        said({"DATABASE_URL": database}, "shadow", "end")
+        assert shadow.step(connection, now) is None
+
+
+def test_of_too_many_accounts_a_part_is_counted(database: str, monkeypatch: pytest.MonkeyPatch):
+    """So memory is bounded, and it is said that the figures are estimates."""
+    monkeypatch.setattr(shadow, "MOST", 30)
+    names = [f"account {number}" for number in range(120)]
+    fill(database, 0, names)
+    begin(database, "threshold=9,forget=0,forget-each=0")
+    with psycopg.connect(database, autocommit=True) as connection:
+        count = shadow.step(connection, None)
+        found = kept(connection)
+        assert count is not None
+        there = shadow.progress(connection)
+        assert there is not None
+        assert not count.is_too_large(there)
+        assert found.one_of in (2, 4, 8)
+        assert found.attempts % found.one_of == 0
+        rows = connection.execute("SELECT username FROM audit WHERE username <> ''").fetchall()
+        whose = {crc32(user.encode()) >> 16 for (user,) in rows}
+        counted = {each for each in whose if each % found.one_of == 0}
+        assert 0 < len(counted) < len(whose)
+        share = sum((crc32(user.encode()) >> 16) in counted for (user,) in rows)
+        assert found.attempts == share * found.one_of
+
+
+def test_nothing_is_forgotten_before_all_partitions_are_read_so_far(
+    database: str, monkeypatch: pytest.MonkeyPatch
+):
+    """What stands against an account counts until its own partition's time has come."""
+    monkeypatch.setattr(shadow, "ROWS", 50)
+    monkeypatch.setattr(shadow, "MOST", 140)
+    fill(database, 0, [f"account {number}" for number in range(300)])
+    fill(database, 1, [f"busy {number}" for number in range(40)])
+    with psycopg.connect(database) as connection:
+        connection.execute(
+            "UPDATE partition_progress SET policy = policy || '{\"forget_ms\": 100000}'"
+        )
+    begin(database, "threshold=2")
+    config = Settings(database_url=database)
+    with psycopg.connect(database, autocommit=True) as connection:
+        shadow.step(connection, None)
+        found = kept(connection)
+        expected = commands.compare(config, commands.tried(config), 1)
+        assert (found.one_of, found.attempts) == (1, expected.attempts)
+        assert found.shadow == expected.figures["shadow"]._asdict()
+        assert found.in_force == expected.figures["in force"]._asdict()
 
 
 def test_a_person_gets_a_table_and_a_plot(database: str):

@@ -236,7 +236,7 @@ class Producer:
         """Nothing has to be polled."""
 
     def write(
-        self, partition: int, key: str, value: bytes, on_failure: Callable[[str], None]
+        self, partition: int, key: bytes | None, value: bytes, on_failure: Callable[[str], None]
     ) -> None:
         """Send it on its way."""
         gateway = self._gateway
@@ -491,8 +491,9 @@ class Gateway:
         if reader.topic != VERDICTS:
             return
         first: dict[bytes, Decision] = {}
-        for verdict in self.world.verdict_log[reader.partition][: reader.position]:
-            first.setdefault(verdict.id, verdict.decision)
+        for listed in self.world.verdict_log[reader.partition][: reader.position]:
+            for verdict in listed.verdicts:
+                first.setdefault(verdict.id, verdict.decision)
         for asked in self.open if not self.frozen else ():
             decisions = {first[id_] for id_ in asked.ids if id_ in first}
             answers = decisions - {Decision.MOVED, Decision.LATE}
@@ -528,7 +529,7 @@ class Gateway:
             return self._look(asked)
         try:
             if kind in ("right", "wrong"):
-                self.log.destination(user)
+                await self.log.reach(user, now + DEADLINE_SECONDS)
                 until_ms = 0 if asked.device else self.blocklist.refused_until(user, now)
                 if until_ms:
                     asked.begin -= self.world.jumped_ms(self.world.now_ms - 2_000)
@@ -551,7 +552,9 @@ class Gateway:
             right = asked.kind == "right"
             expires_ms = expires_ms if right else 0
             device = asked.device.encode().rjust(16) if asked.device else None
-            return Attempt(id_, reply, user, right, partitions, expires_ms, None, None, device)
+            return Attempt(
+                *(id_, reply, user, right, partitions, expires_ms, None, None, device), lists=True
+            )
         make = Unblock if asked.kind == "unblock" else Registered
         return make(id_, reply, user, partitions, expires_ms)
 

@@ -25,7 +25,7 @@ from events.messages import (
     Verdict,
     decode_attempts,
     decode_blocks,
-    decode_verdict,
+    decode_verdicts,
 )
 from events.topics import ATTEMPTS, BLOCKS, VERDICTS
 from tests.simulation.copies import copy_of
@@ -52,7 +52,7 @@ WRITES = {"claim", "apply", "move", "enter_layout"}
 """The calls of which the client may not learn whether they happened."""
 
 
-Message = BlocksMessage | SetPolicy | SetLayout | Verdict
+Message = BlocksMessage | SetPolicy | SetLayout | tuple[Verdict, ...]
 
 TOPICS = (BLOCKS, VERDICTS, ATTEMPTS)
 
@@ -74,8 +74,9 @@ class Producer:
             owner.proposals += 1
             id_ = owner.proposals.to_bytes(8, "big")  # a random one could not be repeated
             message = msgspec.structs.replace(message, id=owner.name.encode().ljust(8) + id_)
-        elif isinstance(message, Verdict):
-            owner.world.check_verdict(message)
+        elif isinstance(message, tuple):
+            for verdict in message:
+                owner.world.check_verdict(verdict)
         self.queue.append((topic, partition, message))
         if isinstance(message, Claimed) and not owner.partial:
             self.arrive()
@@ -91,7 +92,7 @@ class Producer:
     @property
     def unsaid(self) -> int:
         """How many verdicts nobody has acknowledged."""
-        return sum(topic == VERDICTS for topic, _, _ in self.queue)
+        return sum(len(said) for _, _, said in self.queue if isinstance(said, tuple))
 
     def acknowledge(self) -> bool:
         """All that is queued arrives."""
@@ -108,15 +109,15 @@ class Producer:
         world = self._owner.world
         if isinstance(message, SetPolicy | SetLayout):
             world.append(message, partition)
-        elif isinstance(message, Verdict):
-            world.publish_verdict(message, partition)
+        elif isinstance(message, tuple):
+            world.publish_verdicts(message, partition)
         else:
             world.publish_blocks(message)
 
 
 DECODE: dict[str, Callable[[bytes], Any]] = {
     BLOCKS: decode_blocks,
-    VERDICTS: decode_verdict,
+    VERDICTS: decode_verdicts,
     ATTEMPTS: decode_attempts,
 }
 

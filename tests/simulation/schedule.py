@@ -147,14 +147,12 @@ class Schedule:
     """A world and its owners, moved on choice by choice."""
 
     def __init__(self, scenario: Scenario) -> None:
-        self.world = World(scenario.partitions, scenario.used)
+        self.world = _begun(scenario)
         self.faults = scenario.faults
         self._partial = scenario.partial
         self._new_worker = scenario.new_worker
         self.owners: list[Owner] = []
         self.later: list[Said | At] = []
-        if scenario.before:
-            self._decide_before(scenario.before, scenario.unsaid)
         for partition in range(scenario.partitions):
             for _ in range(scenario.owners):
                 self.add_owner(partition)
@@ -330,7 +328,8 @@ class Schedule:
         else:
             self.world.append(what)
 
-    def _decide_before(self, said: Sequence[Said | At], unsaid: Sequence[Said]) -> None:
+    def decide_before(self, said: Sequence[Said | At], unsaid: Sequence[Said]) -> None:
+        """Let owners long gone decide these; nobody says what they decided of those last ones."""
         for partition in range(self.world.most):
             self.owners.append(Owner(self.world, "ZYXW"[partition], 9, partition=partition))
         for what in said:
@@ -474,6 +473,26 @@ class Schedule:
                 tables, again = later[0] if later else (world.tables, len(world.blocks))
                 return self._follow(tables, again)
         return view
+
+
+Start = tuple[Sequence[Said | At], Sequence[Said], int, int]
+
+_last: tuple[Start, World] | None = None
+"""What was decided last before a schedule, and the world then."""
+
+
+def _begun(scenario: Scenario) -> World:
+    """The world at the start: the same for thousands of schedules, one after the other."""
+    global _last
+    partitions, used = scenario.partitions, scenario.used
+    if not scenario.before:
+        return World(partitions, used)
+    start = (scenario.before, scenario.unsaid, partitions, used)
+    if _last is None or _last[0] != start:
+        schedule = Schedule(Scenario([], owners=0, partitions=partitions, used=used))
+        schedule.decide_before(scenario.before, scenario.unsaid)
+        _last = start, schedule.world
+    return _last[1].copy()
 
 
 def alike(one: Owner, other: Owner) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
 
@@ -20,6 +21,7 @@ from events.messages import (
     SetLayout,
     SetPolicy,
     Verdict,
+    Verdicts,
     encode,
 )
 from events.positions import Position
@@ -152,7 +154,7 @@ class World:
     """The states that the database may go back to: its own past, and none it went back from."""
     verdicts: set[tuple[bytes, str, str, int]] = field(default_factory=set)
     """Each with the name that it says."""
-    verdict_log: dict[int, list[Verdict]] = field(default_factory=lambda: defaultdict(list))
+    verdict_log: dict[int, list[Verdicts]] = field(default_factory=lambda: defaultdict(list))
     """By the partition of `verdicts`."""
     blocks: list[BlocksMessage] = field(default_factory=list)
     blocks_ms: list[int] = field(default_factory=list)
@@ -454,6 +456,17 @@ class World:
         here.update(r.appended_ms for life in self.lives for r in life.records)
         return [self.entries[ms] for ms in self.decided if ms not in here]
 
+    def copy(self) -> World:
+        """Another one that is as this is now, and goes on by itself."""
+        other = copy(self)
+        for name, value in vars(self).items():
+            if isinstance(value, list | dict | set):
+                setattr(other, name, value.copy())
+        for by_something in (other.verdict_log, other.calls):
+            for key, found in by_something.items():
+                by_something[key] = found.copy()
+        return other
+
     def key(self) -> int:
         """Worlds of the same key have the same future.
 
@@ -519,10 +532,10 @@ class World:
         self.blocks.append(message)
         self.blocks_ms.append(self.clock_ms)
 
-    def publish_verdict(self, verdict: Verdict, partition: int) -> None:
+    def publish_verdicts(self, verdicts: tuple[Verdict, ...], partition: int) -> None:
         """A record on `verdicts`."""
-        self.verdicts.add(_said(verdict))
-        self.verdict_log[partition].append(verdict)
+        self.verdicts.update(map(_said, verdicts))
+        self.verdict_log[partition].append(Verdicts(verdicts))
 
     def end_of(self, topic: str, partition: int) -> int:
         """Where `verdicts` or `blocks` ends."""
@@ -533,7 +546,7 @@ class World:
     ) -> list[tuple[int, Message]]:
         """Its records from there on, with their append times."""
         if topic == VERDICTS:
-            return [(0, verdict) for verdict in self.verdict_log[partition][start : start + most]]
+            return [(0, listed) for listed in self.verdict_log[partition][start : start + most]]
         end = start + most
         return list(zip(self.blocks_ms[start:end], self.blocks[start:end], strict=True))
 

@@ -8,7 +8,7 @@ import pwd
 import socket
 import time
 from collections.abc import Mapping
-from typing import Any, get_type_hints
+from typing import Any
 
 import msgspec
 import psycopg
@@ -19,12 +19,13 @@ from events.clients import assigned_consumer, client_options, end_offset
 from events.messages import (
     LONGEST_OPERATOR,
     LONGEST_WHY,
+    POLICY_LIMITS,
     VERDICT_PARTITIONS,
     Decision,
     Policy,
     SetPolicy,
     UndecodableError,
-    decode_verdict,
+    decode_verdicts,
     encode,
     new_id,
 )
@@ -43,13 +44,6 @@ from workers.commands.errors import (
 
 WAIT_SECONDS = 15.0
 """How long to wait for verdicts: longer than the partitions of a killed host have no owner."""
-
-LIMITS = {
-    name: (hint.__metadata__[0].ge, hint.__metadata__[0].le)
-    for name, hint in get_type_hints(Policy, include_extras=True).items()
-    if name not in ("version", "repeated_guesses")
-}
-"""The smallest and the largest value of each part of a policy, as in the message."""
 
 
 class InForce(Struct):
@@ -121,7 +115,7 @@ def in_ms(option: str, value: float | None, unit_seconds: float = 1.0) -> int | 
 def check(changes: Mapping[str, int]) -> None:
     """Raise CommandUsageError where a field of a policy may not have this value."""
     for name, value in changes.items():
-        least, most = LIMITS[name]
+        least, most = POLICY_LIMITS[name]
         if not least <= value <= most:
             option = name.removesuffix("_ms").removesuffix("_failures").replace("_", "-")
             unit = " ms" if name.endswith("_ms") else ""
@@ -153,7 +147,7 @@ def _is_resizing(database: psycopg.Connection[Any]) -> bool:
 def _put_into_logs(
     settings: Settings, partitions: list[int], policy: Policy, reason: str | None
 ) -> None:
-    operator = _user()
+    operator = this_user()
     keys = key_file(settings, "workers")
     reach_kafka(settings)  # it says why the brokers refuse, as no timeout does
     consumer = assigned_consumer(settings)
@@ -202,7 +196,7 @@ def _put_into_logs(
         )
 
 
-def _user() -> str:
+def this_user() -> str:
     """Who runs this process, as this host knows them."""
     try:
         name = pwd.getpwuid(os.getuid()).pw_name
@@ -219,12 +213,13 @@ def _wait(consumer: Consumer, opener: Opener, waiting: dict[bytes, int]) -> list
         if message is None or message.error() is not None:
             continue
         try:
-            verdict = decode_verdict(opener.open_record(message))
+            verdicts = decode_verdicts(opener.open_record(message))
         except UndecodableError:
             continue  # nobody honest wrote it
-        partition = waiting.pop(verdict.id, None)
-        if partition is not None and verdict.decision != Decision.ACCEPTED:
-            refused.append(partition)
+        for verdict in verdicts:
+            partition = waiting.pop(verdict.id, None)
+            if partition is not None and verdict.decision != Decision.ACCEPTED:
+                refused.append(partition)
     return refused
 
 

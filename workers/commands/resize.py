@@ -13,12 +13,14 @@ import psycopg
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, NewPartitions
 from msgspec import Struct
+from psycopg.types.json import Jsonb
 
 from events.messages import MOST_PARTITIONS
 from events.topics import ADMIN_TIMEOUT_SECONDS, ATTEMPTS, describe
 from settings import Settings
 from sql.connection import connection_options
 from sql.topology import exclusive_command
+from workers.commands.change_policy import this_user
 from workers.commands.errors import (
     CommandError,
     CommandUsageError,
@@ -63,10 +65,14 @@ Progress = Callable[[int, int], None]
 
 
 def run(
-    settings: Settings, partitions: int | None, progress: Progress = lambda *_: None
+    settings: Settings,
+    partitions: int | None,
+    progress: Progress = lambda *_: None,
+    reason: str | None = None,
 ) -> Partitions:
     """Use so many from now on; None: only say how many there are.
 
+    The audit has the name of this process' user beside each partition's record, and the reason.
     Raises :class:`CommandError`, ``SettingsError`` or ``psycopg.Error``.
     """
     kafka = reach_kafka(settings)
@@ -87,7 +93,12 @@ def run(
                 )
             _check_policies(database)
             _add_partitions(kafka, topic, partitions)
-            database.execute("UPDATE topology SET wanted = greatest(wanted, %s)", (partitions,))
+            asked = {"partitions": partitions, "operator": this_user(), "reason": reason}
+            database.execute(  # who finishes what somebody began has not asked for it
+                "UPDATE topology SET wanted = %(wanted)s, asked = %(asked)s"
+                " WHERE wanted < %(wanted)s",
+                {"wanted": partitions, "asked": Jsonb(asked)},
+            )
             _wait(database, partitions, progress)
         return Partitions(*_layout(database), _present(kafka, topic))
 

@@ -51,7 +51,8 @@ def begin(settings: Settings, changes: str) -> Shadow:
         settings,
         "INSERT INTO shadow_policy (policy, since_ms)"
         " VALUES (%s, extract(epoch FROM now()) * 1000)"
-        " ON CONFLICT (one) DO UPDATE SET policy = excluded.policy, since_ms = excluded.since_ms"
+        " ON CONFLICT (one) DO UPDATE SET policy = excluded.policy, since_ms = excluded.since_ms,"
+        "    figures = NULL"
         " RETURNING since_ms",
         Jsonb(msgspec.to_builtins(policy)),
     )

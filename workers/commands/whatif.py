@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import multiprocessing
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any, NamedTuple
@@ -18,12 +18,11 @@ from typing import Any, NamedTuple
 import msgspec
 import psycopg
 
-from events.messages import Decision, Policy
+from events.messages import Policy
 from settings import Settings, usable_cores
 from sql.connection import connection_options
 from workers.commands.errors import CommandError, CommandUsageError
-from workers.decision.batch import told_guesses
-from workers.decision.policy import CLEAN, LockState, rule_attempt, rule_clearing
+from workers.decision.trial import COLUMNS, DECIDED, Figures, Trial
 
 DAY_MS = 86_400_000
 
@@ -44,39 +43,6 @@ PARTS = {
 """The parts of a policy as a person says them, with their fields and how many of its units one is.
 "repeated" is the other one."""
 
-_DECIDED = (
-    "username <> '' AND decision < 3 AND kind IN ('attempt', 'registered', 'unblock', 'password')"
-)
-"""The rows that a policy decides, and whose account is known."""
-
-
-class Attempt(NamedTuple):
-    """An attempt, or a request that clears an account."""
-
-    user: str
-    appended_ms: int
-    right: bool | None
-    """None: it clears the account."""
-    device: bytes | None
-    guess: bytes | None
-    same_password: bool
-    """Of what clears an account: its devices stay."""
-
-
-class Figures(NamedTuple):
-    """What came of the attempts."""
-
-    blocks: int = 0
-    owners_refused: int = 0
-    """Right passwords behind their account's block."""
-    guesses_saved: int = 0
-    """Wrong passwords behind it, of which nothing was revealed."""
-
-    def __add__(self, other: object) -> Figures:
-        """Those of other accounts, too."""
-        assert isinstance(other, Figures)
-        return Figures(*(one + another for one, another in zip(self, other, strict=True)))
-
 
 class Outcome(NamedTuple):
     """What each policy would have come to."""
@@ -88,47 +54,6 @@ class Outcome(NamedTuple):
     def __str__(self) -> str:
         """A table and a plot."""
         return f"{self.attempts:,} attempts\n\n{_table(self.figures)}\n\n{_plot(self.figures)}"
-
-
-class Trial:
-    """One policy's decisions about some accounts."""
-
-    def __init__(self, policy: Policy) -> None:
-        self._policy = policy
-        self._states: dict[str, LockState] = {}
-        self._figures = [0, 0, 0]
-
-    @property
-    def figures(self) -> Figures:
-        """What came of all attempts so far."""
-        return Figures(*self._figures)
-
-    def take(self, attempts: Iterable[Attempt | tuple[Any, ...]]) -> None:
-        """The next attempts, each account's in log order."""
-        states, policy = self._states, self._policy
-        ignores = policy.repeated_guesses == "ignore"
-        blocks = owners_refused = guesses_saved = 0
-        for user, ms, right, device, guess, same_password in attempts:
-            state = states.get(user)
-            if state is None:
-                if right is not False:
-                    continue  # of nothing comes nothing
-                state = CLEAN
-            if right is None:
-                ruling = rule_clearing(state, ms, same_password=same_password)
-            else:
-                told = told_guesses(guess) if ignores and not right else ()
-                ruling = rule_attempt(policy, state, right, ms, device, told)
-                if ruling.decision is Decision.BLOCKED:
-                    owners_refused += right
-                    guesses_saved += not right
-                blocks += ruling.change
-            if ruling.state == CLEAN:
-                states.pop(user, None)
-            else:
-                states[user] = ruling.state
-        for index, more in enumerate((blocks, owners_refused, guesses_saved)):
-            self._figures[index] += more
 
 
 def run(
@@ -233,10 +158,10 @@ class _There(NamedTuple):
 
 def _what_is_there(database: psycopg.Connection[Any], from_ms: int) -> _There:
     row = database.execute(
-        "SELECT count(*), count(*) FILTER (WHERE change = 1),"
+        "SELECT count(*), count(*) FILTER (WHERE change = 1 AND kind = 'attempt'),"
         " count(*) FILTER (WHERE decision = 2 AND right_password),"
         " count(*) FILTER (WHERE decision = 2 AND NOT right_password)"
-        f" FROM audit WHERE appended_ms >= %s AND {_DECIDED}",
+        f" FROM audit WHERE appended_ms >= %s AND {DECIDED}",
         (from_ms,),
     ).fetchone()
     assert row is not None
@@ -271,9 +196,9 @@ def _attempts(url: str, from_ms: int, share: int, shares: int) -> Iterator[list[
         for number, (generation, partition) in enumerate(groups):
             with database.cursor(f"whatif_{number}") as cursor:
                 cursor.execute(
-                    "SELECT username, appended_ms, right_password, device, guess, kind = 'unblock'"
-                    " FROM audit WHERE partition = %s AND generation = %s AND appended_ms >= %s"
-                    f" AND {_DECIDED} AND (hashtext(username) & 65535) %% %s = %s"
+                    f"SELECT {COLUMNS} FROM audit"
+                    " WHERE partition = %s AND generation = %s AND appended_ms >= %s"
+                    f" AND {DECIDED} AND (hashtext(username) & 65535) %% %s = %s"
                     " ORDER BY log_offset",
                     (partition, generation, from_ms, shares, share),
                     binary=True,

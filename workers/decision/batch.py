@@ -126,6 +126,8 @@ class Batch:
     states: dict[str, tuple[LockState, int]] = field(default_factory=dict)
     """Changed states with the offset of the record that set them."""
     audit: list[AuditRow] = field(default_factory=list)
+    lists: set[int] = field(default_factory=set)
+    """The reply partitions for which every request of the batch can be answered in lists."""
     undecodable: list[Undecodable] = field(default_factory=list)
     deletion: Deleted | None = None
     """Its name is taken out of everything that was committed before this batch."""
@@ -219,6 +221,7 @@ def decide(
     """
     last = decoded[-1][0]
     ids: set[bytes] = set()
+    singly: set[int] = set()
     latest_ms = 0
     batch = Batch(from_offset, last.offset + 1, last, policy)
     for record, message in decoded:
@@ -226,6 +229,8 @@ def decide(
             batch.undecodable.append(Undecodable(record, str(message), message.why))
             continue
         latest_ms = max(latest_ms, record.appended_ms)
+        in_lists = isinstance(message, Attempt) and message.lists
+        (batch.lists if in_lists else singly).add(message.reply_partition)
         if isinstance(message, SetPolicy):
             # If two hosts propose the first policy, or two commands a new one, the first wins.
             newer = batch.policy is None or message.policy.version > batch.policy.version
@@ -275,6 +280,7 @@ def decide(
             batch.audit.append(_audit_row(record, message, ruling, current))
         if batch.audit[-1].decision not in NOTHING_CAME_OF_IT:
             ids.add(message.id)  # as a later batch has it from the audit
+    batch.lists -= singly
     return batch
 
 
@@ -300,7 +306,7 @@ def _audit_row(
         right, source, user_agent = message.right, message.source, message.user_agent
         delayed_ms, guess = message.delayed_ms, message.guess
         device = message.device and message.device[:DEVICE_BYTES]
-    elif not isinstance(message, SetLayout):
+    else:
         operator, reason = message.operator, message.reason
     return AuditRow(
         appended_ms=record.appended_ms,

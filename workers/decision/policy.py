@@ -251,6 +251,12 @@ def rule_clearing(
     return Ruling(Decision.REJECTED, after, 0, 0)
 
 
+def is_forgotten(state: LockState, ms: int) -> bool:
+    """Whether a state counts for nothing any more from then on."""
+    blocked = state.until_ms is not None and state.until_ms > ms
+    return not blocked and 0 < state.forget_ms <= ms - state.last_ms
+
+
 def rule_note(state: LockState, appended_ms: int) -> Ruling:
     """Take what was done elsewhere: it changes nothing."""
     now = max(appended_ms, state.last_ms)

@@ -52,9 +52,10 @@ def main(name: str, *flags: str) -> int:
     """
     standby = name.startswith(STANDBY)
     _become("worker " + (name.replace("-", " ") if standby else f"partition {name}"))
-    from workers.partition.clients import (
-        Clients,  # these define metrics, which must know their slot
-    )
+    with gc_tuning.paused():
+        from workers.partition.clients import (
+            Clients,  # these define metrics, which must know their slot
+        )
 
     config = settings.load()
     configure(config.log_level, config.log_format)

@@ -55,7 +55,9 @@ class AttemptReader:
             settings,
             {
                 "error_cb": self._on_error,
-                "fetch.wait.max.ms": 100,
+                # Less than a read waits, so that an empty one has an answer of the brokers. As long
+                # may a reader wait that is set to another offset.
+                "fetch.wait.max.ms": 150,
                 "queued.max.messages.kbytes": 16_384,
                 # A partition that was added a moment ago may be this one.
                 "topic.metadata.refresh.interval.ms": 1_000,

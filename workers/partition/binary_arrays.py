@@ -85,11 +85,15 @@ _ARRAYS = _STATE_TYPES | _AUDIT_TYPES | {"audit_salt": "bytea"} | _UNDECODABLE_T
 
 APPLY = (
     "SELECT apply_batch(%s, %s, %s, %s, %s, %s, %s, %s, {},"
-    " seal => %b, seal_first_ms => %s, seal_last_ms => %s, seal_digest => %b,"
-    " deleted_user => %s, deleted_version => %s)"
+    " seal => %b, seal_first_ms => %s, seal_last_ms => %s, seal_digest => %b)"
 ).format(", ".join(f"{parameter} => %b::{type_}[]" for parameter, type_ in _ARRAYS.items()))
-"""Calls apply_batch() with its scalars, with the arrays of :func:`batch_columns`, with the seal,
-and with the name and version of a deletion."""
+"""Calls apply_batch() with its scalars, with the arrays of :func:`batch_columns`, with the seal.
+
+psycopg keeps a query as it has parsed it if it has at most 50 parameters.
+"""
+
+APPLY_WITH_DELETION = APPLY.removesuffix(")") + ", deleted_user => %s, deleted_version => %s)"
+"""The same with the name and version of a deletion."""
 
 _HEADER = struct.Struct(">iiIii").pack  # dimensions, has nulls, elements' type, length, first index
 _LENGTH = struct.Struct(">i").pack

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from events.messages import Policy
@@ -10,7 +10,7 @@ from events.positions import Position
 from workers.decision.batch import AuditRow, Batch, Record
 from workers.decision.policy import LockState
 from workers.partition.deduplication import Seen
-from workers.partition.store import Progress
+from workers.partition.store import Asked, Progress
 
 
 class ReaderPort(Protocol):
@@ -56,8 +56,10 @@ class PublisherPort(Protocol):
     """The topics that the owner writes (see `publisher.Publisher`)."""
 
     def announce(self, epoch: int, position: Position) -> None: ...
-    def publish(self, generation: int, rows: Sequence[AuditRow]) -> None: ...
+    def publish(
+        self, generation: int, rows: Sequence[AuditRow], lists: Collection[int] = ()
+    ) -> None: ...
     def heartbeat(self, epoch: int, position: Position, partitions: int) -> None: ...
     def propose_policy(self, policy: Policy) -> None: ...
-    def propose_layout(self, layout: int) -> None: ...
+    def propose_layout(self, layout: int, by: Asked | None) -> None: ...
     def wait(self, seconds: float) -> bool: ...

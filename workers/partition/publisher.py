@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from events.clients import WORKER_ANSWER_SECONDS, client_options, explain, reason
 from events.messages import (
+    MOST_VERDICTS,
     Blocked,
     Claimed,
     Heartbeat,
@@ -16,6 +18,7 @@ from events.messages import (
     SetPolicy,
     Unblocked,
     Verdict,
+    Verdicts,
     encode,
     new_id,
 )
@@ -25,6 +28,7 @@ from events.signing_keys import KeyFile, Role
 from events.topics import ATTEMPTS, BLOCKS, TOPICS, VERDICTS
 from settings import Settings
 from workers.decision.batch import AuditRow
+from workers.partition.store import Asked
 
 DELIVERY_MS = 10_000
 """After this long without an acknowledgement the worker claims and publishes again."""
@@ -79,8 +83,12 @@ class Publisher:
         self._epoch = epoch
         self._produce(BLOCKS, 0, encode(Claimed(self.partition, epoch, position)))
 
-    def publish(self, generation: int, rows: Sequence[AuditRow]) -> None:
+    def publish(
+        self, generation: int, rows: Sequence[AuditRow], lists: Collection[int] = ()
+    ) -> None:
         """Send the verdicts of these audit rows, and the blocks that they began or ended.
+
+        The readers of the reply partitions in ``lists`` read verdicts in lists.
 
         A client that is told that a block is lifted may rely on it. So those verdicts, and all that
         are sent with them, wait until the brokers have the record of it, which takes some
@@ -99,9 +107,17 @@ class Publisher:
                 lifted = lifted or row.change < 0
         if lifted and not self._flush(LIFTED_SECONDS):
             raise PublishError("the brokers did not take the record of a lifted block in time")
+        listed: dict[int, list[Verdict]] = defaultdict(list)
         for row in rows:
             verdict = Verdict(row.id, row.user, row.decision, row.until_ms)
-            self._produce(VERDICTS, row.reply_partition, encode(verdict))
+            if row.reply_partition in lists:
+                listed[row.reply_partition].append(verdict)
+            else:
+                self._produce(VERDICTS, row.reply_partition, encode(verdict))
+        for partition, verdicts in listed.items():
+            for first in range(0, len(verdicts), MOST_VERDICTS):
+                some = tuple(verdicts[first : first + MOST_VERDICTS])
+                self._produce(VERDICTS, partition, encode(Verdicts(some)))
         self._producer.poll(0)
 
     def heartbeat(self, epoch: int, position: Position, partitions: int) -> None:
@@ -114,9 +130,14 @@ class Publisher:
         message = SetPolicy(new_id(), 0, policy)
         self._produce(ATTEMPTS, self.partition, encode(message))
 
-    def propose_layout(self, layout: int) -> None:
-        """Append a layout to the partition's log, which enters it there (see `repartitioning`)."""
-        self._produce(ATTEMPTS, self.partition, encode(SetLayout(new_id(), 0, layout)))
+    def propose_layout(self, layout: int, by: Asked | None) -> None:
+        """Append a layout to the partition's log, which enters it there (see `repartitioning`).
+
+        ``by`` says who asked for it, where somebody did.
+        """
+        operator, reason = (by.operator, by.reason) if by else (None, None)
+        message = SetLayout(new_id(), 0, layout, operator, reason)
+        self._produce(ATTEMPTS, self.partition, encode(message))
 
     def wait(self, seconds: float) -> bool:
         """Wait up to this long; whether the brokers have acknowledged everything.

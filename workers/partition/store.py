@@ -19,6 +19,7 @@ from workers.decision.batch import NOTHING_CAME_OF_IT, AuditRow, Batch, fingerpr
 from workers.decision.policy import LockState
 from workers.partition.binary_arrays import (
     APPLY,
+    APPLY_WITH_DELETION,
     AUDIT_COLUMNS,
     BinaryArray,
     batch_columns,
@@ -38,6 +39,14 @@ STATEMENT_TIMEOUT_MS = 8_000
 
 
 UNSIGNED = Sealer(None, AUDIT_LOG)
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """Who asked for a layout, by `cerrojo resize`, and why."""
+
+    partitions: int
+    operator: str | None = None
+    reason: str | None = None
 
 
 class Progress(NamedTuple):
@@ -63,6 +72,8 @@ class Progress(NamedTuple):
     """The layout that is to be proposed to the log now; 0 for none."""
     latest_ms: int = 0
     """The latest append time of any decided record."""
+    asked: Asked | None = None
+    """The last layout that somebody asked for, which need not be the one to propose."""
 
     @property
     def position(self) -> Position:
@@ -208,7 +219,7 @@ class Store:
         with _refusals():
             self._make_audit_days(batch)
             applied = self._call(
-                APPLY,
+                APPLY_WITH_DELETION if deleted else APPLY,
                 (
                     self.partition,
                     progress.epoch,
@@ -220,7 +231,7 @@ class Store:
                     policy,
                     *batch_columns(batch, seal.salts),
                     *(seal.value, seal.first_ms, seal.last_ms, seal.digest),
-                    *((deleted.user, deleted.version) if deleted else (None, None)),
+                    *((deleted.user, deleted.version) if deleted else ()),
                 ),
             )
         if applied:
@@ -350,12 +361,14 @@ def _refusals() -> Iterator[None]:
 _PROGRESS = (
     "epoch, generation, topic_id, next_offset, batch_offset, last_fingerprint, last_ms, policy,"
     " suspect, alone_deaths, layout, coalesce((SELECT partitions FROM topology), 0),"
-    " coalesce(layout_to_propose(partition, layout), 0), latest_ms"
+    " coalesce(layout_to_propose(partition, layout), 0), latest_ms,"
+    " (SELECT asked FROM topology)"
 )
 
 
 def _progress(row: Sequence[Any]) -> Progress:
     progress = Progress(*row)
+    progress = progress._replace(asked=msgspec.convert(progress.asked, Asked | None))
     if progress.policy is None:
         return progress
     return progress._replace(policy=msgspec.convert(progress.policy, Policy))

@@ -184,7 +184,7 @@ class Worker:
         if applied:
             if batch.to_offset <= records[-1].offset:  # the rest is of another batch
                 self._reader.seek(batch.to_offset)
-            self._publisher.publish(self.progress.generation, batch.audit)
+            self._publisher.publish(self.progress.generation, batch.audit, batch.lists)
             metrics.BATCH_SECONDS.observe(time.perf_counter() - started)
             self._measure(batch)
         return applied
@@ -369,7 +369,9 @@ class Worker:
         stored = self._store.progress()
         self._check_epoch(stored)
         if stored is not None and stored.to_propose > self.progress.layout:
-            self._publisher.propose_layout(stored.to_propose)
+            asked = stored.asked
+            by = asked if asked and asked.partitions == stored.to_propose else None
+            self._publisher.propose_layout(stored.to_propose, by)
         if self._published is not None:
             self._publisher.heartbeat(self.progress.epoch, self._published, self.progress.used)
 

@@ -95,6 +95,7 @@ def _relay(config: settings.Settings, stop: threading.Event, outage: Outage) -> 
     from workers.relay.journal import Journal
     from workers.relay.publisher import EventPublisher
     from workers.relay.relay import Relay, lag_seconds
+    from workers.relay.shadow import ShadowCounter
 
     relay: Relay | None = None
     deliveries: Deliveries | None = None
@@ -131,6 +132,7 @@ def _relay(config: settings.Settings, stop: threading.Event, outage: Outage) -> 
                 closing.callback(publisher.close)
                 deliveries = Deliveries(config.require_database())
                 closing.callback(deliveries.close)
+                closing.callback(ShadowCounter(config.require_database()).close)
                 relay = Relay(journal, publisher, deliveries, alive)
                 metrics.EVENTS_LEADS.set(1)
                 logger.info("This host publishes the events")

@@ -67,7 +67,9 @@ class Deliveries:
         """Begin with nothing more. What is under way may be posted again."""
         for courier in self._couriers.values():
             courier.stop()
-        self._connection.close()
+        # Between two statements: libpq would go on in memory that the next connection may have.
+        with self._connection.lock:
+            self._connection.close()
         self._looks.close()
 
 

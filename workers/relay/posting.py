@@ -1,6 +1,8 @@
 """Posts one event to a receiver, signed as Standard Webhooks says.
 
 That is an HMAC of a few lines. A redirect is not followed: it would lead to where nobody allowed.
+A post has one deadline for all of it. The timeout of a socket begins anew with each byte, and none
+bounds the lookup of a name; so it goes on in a thread of its own, which is given up.
 """
 
 from __future__ import annotations
@@ -9,16 +11,21 @@ import base64
 import hashlib
 import hmac
 import http.client
+import socket
+import threading
 import time
 import urllib.error
 import urllib.request
+from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
 from typing import NamedTuple
 
 from version import VERSION
 from workers.relay.webhooks import Delivery, Webhook
 
 TIMEOUT_SECONDS = 10.0
-"""A receiver that says nothing for so long has not taken it."""
+"""A receiver whose answer is not there after so long has not taken it."""
 
 _LATER = {408, 425, 429}
 """Refusals that say: not now."""
@@ -33,13 +40,55 @@ class Outcome(NamedTuple):
     """Whether it is there, and does not want this event, whenever it is posted."""
 
 
+class _Post(urllib.request.Request):
+    """A request that can be given up."""
+
+    connection: http.client.HTTPConnection | None = None
+    given_up = False
+
+    def give_up(self) -> None:
+        """End it. What waits for a name's address or a handshake ends later, and posts nothing."""
+        self.given_up = True
+        sock = self.connection.sock if self.connection else None
+        if sock is not None:
+            with suppress(OSError):  # it has no connection, or none any more
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, host: str, post: _Post, timeout: float) -> None:
+        super().__init__(host, timeout=timeout)
+        self._post = post
+        post.connection = self
+
+    def connect(self) -> None:
+        super().connect()
+        if self._post.given_up:
+            raise TimeoutError
+
+
+class _SecureConnection(_Connection, http.client.HTTPSConnection):
+    pass
+
+
+class _Handler(urllib.request.AbstractHTTPHandler):
+    """Opens what is posted."""
+
+    http_request = https_request = urllib.request.AbstractHTTPHandler.do_request_
+
+    def http_open(self, request: _Post) -> http.client.HTTPResponse:
+        return self.do_open(partial(_Connection, post=request), request)
+
+    def https_open(self, request: _Post) -> http.client.HTTPResponse:
+        return self.do_open(partial(_SecureConnection, post=request), request)
+
+
 def _made_opener() -> urllib.request.OpenerDirector:
     proxy = urllib.request.getproxies().get("https")
     found = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler({"https": proxy} if proxy else {}),  # none for what is in clear
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(),
+        _Handler(),
         urllib.request.HTTPDefaultErrorHandler(),
         urllib.request.HTTPErrorProcessor(),
     ):
@@ -57,9 +106,9 @@ def signature(secret: bytes, id_: str, seconds: int, body: bytes) -> str:
 
 
 def post(webhook: Webhook, delivery: Delivery) -> Outcome:
-    """Post it, and wait for the answer."""
+    """Post it, and wait for the answer until the deadline."""
     seconds = int(time.time())
-    request = urllib.request.Request(  # noqa: S310  # `check_url` takes http and https alone
+    request = _Post(
         webhook.url,
         data=delivery.body,
         method="POST",
@@ -73,6 +122,25 @@ def post(webhook: Webhook, delivery: Delivery) -> Outcome:
             ),
         },
     )
+    outcome: Future[Outcome] = Future()
+    threading.Thread(
+        target=_run, args=(request, outcome), name=f"post to {webhook.name}", daemon=True
+    ).start()
+    try:
+        return outcome.result(TIMEOUT_SECONDS)
+    except TimeoutError:
+        request.give_up()
+        return Outcome("it cannot be reached: timed out")
+
+
+def _run(request: _Post, outcome: Future[Outcome]) -> None:
+    try:
+        outcome.set_result(_posted(request))
+    except Exception as error:  # `post` raises it
+        outcome.set_exception(error)
+
+
+def _posted(request: _Post) -> Outcome:
     try:
         _opener.open(request, timeout=TIMEOUT_SECONDS).close()  # the status is the answer
     except urllib.error.HTTPError as error:

@@ -43,7 +43,7 @@ async def create_account() -> Response:
     credentials = await read_new_account(current_request())
     ordered = by(credentials.reason)
     here.common_passwords.refuse(credentials.user, credentials.pass_)
-    here.log.destination(credentials.user)
+    await here.log.reach(credentials.user, due)
     password_hash = await _hash(here, credentials.user, credentials.pass_, due)
     await here.accounts.create(credentials.user, password_hash, due, ordered)
     return _done("create", 201)

@@ -59,7 +59,7 @@ async def register() -> Response:
 
 async def _create(here: LoginServices, credentials: Credentials, due: float) -> None:
     user = credentials.user
-    here.log.destination(user)
+    await here.log.reach(user, due)
     gone = current_request().gone
     address = address_of(here, cast(HTTPScope, current_request().scope))
     here.source_limits.spend_on_registration(here.source_limits.source(address), user)

@@ -78,7 +78,8 @@ async def show_block(user: str) -> Response:
     here = cast(LoginServices, services())
     try:
         here.tokens.service_of(request.headers.get("Authorization", "").encode(), Scope.BLOCK)
-        here.refuse_what_is_blocked(username(user))
+        due = time.monotonic() + here.settings.deadline_seconds
+        await here.refuse_what_is_blocked(username(user), due)
         if not here.blocklist.knows(time.monotonic()):
             raise UnavailableError("This gateway does not know now who is blocked; try again later")
     except (BlockedError, BlockedForGoodError) as error:
@@ -137,11 +138,11 @@ async def _verdict(
         request_ids.adopt(own_id)
 
     async def ask() -> Verdict:
-        here.refuse_what_is_blocked(user)
+        await here.refuse_what_is_blocked(user, due)
         # Whoever asks again with the key waits for the same turn.
         gone: ClientGone = client_gone if key is None else lambda: None
         async with here.account_turns.turn(user, seconds_until(due), gone):
-            here.refuse_what_is_blocked(user)  # others' attempts may have blocked it
+            await here.refuse_what_is_blocked(user, due)  # others' attempts may have blocked it
             return await here.log.ask(
                 user,
                 due,
@@ -149,6 +150,7 @@ async def _verdict(
                     *(own_id or id_, reply, user, right, partitions),
                     # A wrong password counts, however late it comes into the log.
                     *(expires_ms if right else 0, source, user_agent),
+                    lists=True,
                 ),
             )
 

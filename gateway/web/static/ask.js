@@ -37,9 +37,15 @@ export async function ask(method, address, expected = [200], content = undefined
   throw refused(answer, body, method, address);
 }
 
-// One request whose answer is lines of JSON: `each` gets every one as it comes. Or throws a Problem.
+// One request whose answer is lines of JSON: `each` gets every one as it comes. Or throws a Problem,
+// where a line cannot be read after all others were.
 export async function lines(method, address, content, each, signal) {
-  let answer, body;
+  let answer, body, unreadable = false;
+  const take = (line) => {
+    const found = object(line);
+    if (found) each(found);
+    else unreadable = true;
+  };
   try {
     answer = await send(method, address, content, signal);
     if (answer.ok) {
@@ -47,15 +53,26 @@ export async function lines(method, address, content, each, signal) {
       for await (const text of parts(answer.body.pipeThrough(new TextDecoderStream()))) {
         const whole = (rest + text).split("\n");
         rest = whole.pop();
-        for (const line of whole) each(JSON.parse(line));
+        whole.forEach(take);
       }
-      return;
+      if (rest) take(rest);
+    } else {
+      body = await bodyOf(answer);
     }
-    body = await bodyOf(answer);
   } catch (error) {
     throw unreachable(error);
   }
-  throw refused(answer, body, method, address);
+  if (!answer.ok) throw refused(answer, body, method, address);
+  if (unreadable) throw new Problem(`The gateway's answer to ${method} ${address} has lines that cannot be read.`);
+}
+
+function object(line) {
+  try {
+    const found = JSON.parse(line);
+    return typeof found === "object" ? found : null;
+  } catch {
+    return null;
+  }
 }
 
 async function* parts(stream) { // not every browser can go through a stream by itself

@@ -5,6 +5,7 @@ import { watch } from "/static/live.js";
 import { lookAtOverview, turnActions } from "/static/overview.js";
 import { at, element, show, words } from "/static/page.js";
 import { historyPage, showHistory, turnHistory } from "/static/history.js";
+import { askForPolicy, putPolicy } from "/static/policy.js";
 import { anyChosen, awaitList, box, chooseSeveral, showChosen } from "/static/several.js";
 
 const PAGE = 100; // blocks in one page of the list
@@ -57,17 +58,20 @@ function nameThePage() {
 
 // ---- Who is blocked now -----------------------------------------------------------------------
 
-async function lookAtList() {
+// What is being chosen stays where it is, also where the answer is on its way already.
+const refreshList = () => (anyChosen() ? null : lookAtList(anyChosen));
+
+async function lookAtList(standsStill = () => false) {
   let address = pages.at(-1);
   try {
     let { body, link } = await ask("GET", address);
-    if (address !== pages.at(-1)) return; // another page was chosen meanwhile
+    if (address !== pages.at(-1) || standsStill()) return; // or another page was chosen meanwhile
     // An answer looks at a bounded number of blocks: the first one that is wanted may be behind them.
     while (body.blocked.length === 0 && nextPage(link)) {
       show("list-empty", "Looking at older blocks…");
       address = pages[pages.length - 1] = nextPage(link);
       ({ body, link } = await ask("GET", address));
-      if (address !== pages.at(-1)) return;
+      if (address !== pages.at(-1) || standsStill()) return;
     }
     next = nextPage(link);
     awaitList(false);
@@ -296,7 +300,7 @@ async function unblock() {
     say(status === 200 ? `${alone(name)} is unblocked.` : `${alone(name)} was not blocked any more.`);
     at("confirm").close();
     at("user").focus();
-    await Promise.all([lookAtUser(), lookAtList()]);
+    await Promise.all([lookAtUser(), refreshList()]);
   } catch (error) {
     show("confirm-error", `The unblocking is not confirmed. ${words(error)}`);
     if (error.status === 401) showOperator({ operator: null }); // the token is worth nothing any more
@@ -326,12 +330,30 @@ async function block(event) {
     say(`${alone(name)} is blocked.`);
     at("blocking").close();
     at("user").focus();
-    await Promise.all([lookAtUser(), lookAtList()]);
+    await Promise.all([lookAtUser(), refreshList()]);
   } catch (error) {
     show("blocking-error", `The block is not confirmed. ${words(error)}`);
     if (error.status === 401) showOperator({ operator: null });
   } finally {
     at("blocking-yes").disabled = false;
+  }
+}
+
+// ---- Another policy ---------------------------------------------------------------------------
+
+async function changePolicy(event) {
+  event.preventDefault();
+  at("changing-yes").disabled = true;
+  try {
+    await putPolicy(say);
+    at("changing").close();
+    at("change-policy").focus();
+    await lookAtOverview();
+  } catch (error) {
+    show("changing-error", `The change is not confirmed. ${words(error)}`);
+    if (error.status === 401) showOperator({ operator: null });
+  } finally {
+    at("changing-yes").disabled = false;
   }
 }
 
@@ -366,8 +388,7 @@ function skip(event) {
 
 async function lookAtEverything() {
   if (document.hidden) return;
-  const list = anyChosen() ? null : lookAtList(); // what is being chosen stays where it is
-  await Promise.all([lookAtParts(), list, user === null ? lookAtOverview() : lookAtUser()]);
+  await Promise.all([lookAtParts(), refreshList(), user === null ? lookAtOverview() : lookAtUser()]);
 }
 
 async function keepLooking() {
@@ -394,6 +415,9 @@ at("unblock").addEventListener("click", () => whenLoggedIn(askToUnblock));
 at("block").addEventListener("click", () => whenLoggedIn(askToBlock));
 at("blocking-form").addEventListener("submit", block);
 at("blocking-no").addEventListener("click", () => at("blocking").close());
+at("change-policy").addEventListener("click", () => whenLoggedIn(() => askForPolicy(say)));
+at("changing-form").addEventListener("submit", changePolicy);
+at("changing-no").addEventListener("click", () => at("changing").close());
 at("confirm-no").addEventListener("click", () => at("confirm").close());
 at("confirm-yes").addEventListener("click", unblock);
 document.addEventListener("keydown", keys);

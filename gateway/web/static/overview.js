@@ -83,12 +83,32 @@ const values = (policy, names) => names.map((name) => `${name} ${policy[name].to
 
 function showShadow({ tried }) {
   at("shadow").hidden = tried === null;
+  at("shadow-figures").hidden = !tried?.result;
   if (tried === null) return;
   at("shadow-since").textContent = moment(tried.since);
   at("shadow-policy").textContent = values(tried.policy, tried.changed) || "the same";
+  at("shadow-state").textContent = tried.result ? counted(tried.result) : "Nothing is counted yet.";
+  if (tried.result) showTrial(tried.result);
 }
 
-// A policy has a record in each partition, which together are one thing that was done.
+function counted({ as_of: asOf, attempts, one_of: share }) {
+  const of = `${share > 1 ? "About " : ""}${attempts.toLocaleString("en")} attempts until ${moment(asOf)}`;
+  return share > 1 ? `${of}, estimated from one account in ${share.toLocaleString("en")}.` : `${of}.`;
+}
+
+function showTrial(result) {
+  const rows = [
+    ["as it was", result.as_it_was], [`by policy ${result.version}, in force`, result.in_force],
+    ["by the one that is tried", result.shadow]];
+  at("shadow-figures").querySelector("tbody").replaceChildren(...rows.map(([name, figures]) => {
+    const line = element("tr");
+    line.append(element("td", name), ...["blocks", "owners_refused", "guesses_saved"].map(
+      (figure) => element("td", figures[figure].toLocaleString("en"), "number")));
+    return line;
+  }));
+}
+
+// A policy and a number of partitions have a record in each partition, which together are one thing that was done.
 function showActions({ attempts }, link) {
   older = nextPage(link);
   at("older").disabled = older === null;
@@ -98,8 +118,9 @@ function showActions({ attempts }, link) {
   shown = now;
   const all = new Map();
   for (const done of attempts) {
-    const { kind, policy, operator, reason, id } = done;
-    all.set(kind === "policy" ? JSON.stringify([policy, operator, reason]) : id, done);
+    const { kind, policy, generation, operator, reason, id } = done;
+    const once = { policy, layout: generation }[kind];
+    all.set(once === undefined ? id : JSON.stringify([kind, once, operator, reason]), done);
   }
   at("actions-empty").hidden = all.size > 0;
   at("actions").hidden = all.size === 0;

@@ -29,6 +29,7 @@ export function linkTo(user) {
 export const KINDS = {
   attempt: "login", registered: "register", password: "new password", devices: "forget devices",
   block: "block by hand", disabled: "disable", enabled: "enable", deleted: "delete",
+  layout: "more partitions",
 };
 
 // What the verdict says of a request that checked no password.

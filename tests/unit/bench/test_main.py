@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ from bench.report import Run as Results
 from bench.system import CHEAPEST
 from gateway.passwords.hashing import Hasher
 from settings import load
+from tests.paths import PROJECT
 
 Run = Callable[..., int]
 
@@ -104,3 +106,10 @@ def test_no_login_of_the_bench_renews_a_hash(monkeypatch: pytest.MonkeyPatch) ->
     for name, value in CHEAPEST.items():
         monkeypatch.setenv(name, value)
     assert not outdated(accounts.cheap_hash())
+
+
+def test_make_tiny_has_every_row_once() -> None:
+    """It measures some beside the others."""
+    text = (PROJECT / "Makefile").read_text()
+    named = re.findall(r"-m bench --size tiny .*--rows (\S+)", text)
+    assert sorted(",".join(named).split(",")) == sorted(command.ROWS)

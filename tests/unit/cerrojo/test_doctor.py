@@ -7,14 +7,14 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from cerrojo.__main__ import app
+from cerrojo.__main__ import application
 
 
 def test_settings_that_cannot_be_used_are_all_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each with its name, as JSON, and the exit code says so."""
     monkeypatch.setenv("CERROJO_LOGIN_PORT", "99999")
     monkeypatch.setenv("CERROJO_BROKERS", "2")
-    done = CliRunner().invoke(app, ["doctor"])
+    done = CliRunner().invoke(application(), ["doctor"])
     assert done.exit_code == 1
     said = json.loads(done.stdout)
     assert said["ok"] is False

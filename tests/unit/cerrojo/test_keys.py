@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from cerrojo.__main__ import app
+from cerrojo.__main__ import application
 from events import signing_keys
 from gateway import device_keys, session_keys, tokens
 from gateway.tokens import Scope
@@ -17,7 +17,7 @@ from gateway.tokens import Scope
 
 def run(*words: object) -> Result:
     """The command in a pipe."""
-    return CliRunner().invoke(app, [str(word) for word in words])
+    return CliRunner().invoke(application(), [str(word) for word in words])
 
 
 def said(*words: object) -> Any:
@@ -86,6 +86,16 @@ def test_keys_of_records_are_listed_without_secrets(tmp_path: Path) -> None:
     again = run("keys", "signing", "make", folder)
     assert again.exit_code == 1
     assert "stays as it is" in again.stderr
+
+
+def test_the_operator_port_is_allowed_to_change_the_policy_and_denied(tmp_path: Path) -> None:
+    """Said each time, as it is a decision about security."""
+    folder = tmp_path / "keys"
+    assert said("keys", "signing", "make", folder)["operator_port_signs_policies"] is False
+    assert said("keys", "signing", "allow-policy", folder)["operator_port_signs_policies"] is True
+    assert said("keys", "signing", "show", folder)["operator_port_signs_policies"] is True
+    assert said("keys", "signing", "deny-policy", folder)["operator_port_signs_policies"] is False
+    assert run("keys", "signing", "allow-policy", tmp_path / "none").exit_code == 1
 
 
 def test_keys_for_guesses_are_made_once(tmp_path: Path) -> None:

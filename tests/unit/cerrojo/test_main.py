@@ -7,13 +7,13 @@ import re
 import pytest
 from typer.testing import CliRunner
 
-from cerrojo.__main__ import app
+from cerrojo.__main__ import application
 from version import describe
 
 
 def test_it_says_its_version() -> None:
     """As the processes do."""
-    assert CliRunner().invoke(app, ["--version"]).stdout == f"{describe()}\n"
+    assert CliRunner().invoke(application(), ["--version"]).stdout == f"{describe()}\n"
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
@@ -27,7 +27,7 @@ def test_a_shell_completes_it(shell: str) -> None:
         "_TYPER_COMPLETE_ARGS": words,
         "_TYPER_COMPLETE_FISH_ACTION": "get-args",
     }
-    done = CliRunner().invoke(app, [], env=env, prog_name="cerrojo")
+    done = CliRunner().invoke(application(), [], env=env, prog_name="cerrojo")
     assert "quarantine" in done.stdout
     assert "unblock" not in done.stdout
 
@@ -50,7 +50,7 @@ def test_a_shell_completes_it(shell: str) -> None:
 )
 def test_what_cannot_be_done_is_said_on_stderr(words: list[str], code: int, says: str) -> None:
     """2 where the command cannot be used so, 1 where it failed; a pipe gets nothing."""
-    done = CliRunner().invoke(app, words)
+    done = CliRunner().invoke(application(), words)
     assert (done.exit_code, done.stdout) == (code, "")
     assert says in re.sub(r"[│\s]+", " ", done.stderr)
 
@@ -62,7 +62,7 @@ def test_ctrl_c_ends_it_in_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("cerrojo.config.settings.load", stop)
-    done = CliRunner().invoke(app, ["policy"])
+    done = CliRunner().invoke(application(), ["policy"])
     assert (done.exit_code, done.stdout, done.stderr) == (130, "", "Stopped.\n")
 
 
@@ -71,7 +71,7 @@ def test_every_command_says_what_it_is_for() -> None:
     found = []
 
     def look(*words: str) -> None:
-        done = CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": "200"})
+        done = CliRunner().invoke(application(), [*words, "--help"], env={"COLUMNS": "200"})
         assert done.exit_code == 0
         assert len(done.stdout.splitlines()) > 3
         found.append(words)

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
-from cerrojo.__main__ import app
+from cerrojo.__main__ import application
+from events.messages import POLICY_LIMITS
 from settings import FIELDS
 from tests.paths import PROJECT
-from workers.commands.change_policy import LIMITS
 
 PAGE = (PROJECT / "docs" / "policy.md").read_text()
 UNITS = {"WINDOW_SECONDS": 1_000, "BLOCK_SECONDS": 1_000, "BLOCK_MAX_SECONDS": 1_000}
@@ -27,7 +27,7 @@ EXAMPLES = sorted(
 
 def command() -> Any:
     """`cerrojo policy`, as typer knows it."""
-    return get_command(app).commands["policy"]
+    return get_command(application()).commands["policy"]
 
 
 def rows() -> list[list[str]]:
@@ -58,7 +58,7 @@ def test_a_value_has_its_default_and_its_bounds(row: list[str]) -> None:
     assert default == (of_the_setting if bounds == [""] else f"{of_the_setting:g}")
     unit = UNITS.get(name, 1)
     field = re.sub("_SECONDS$|_DAYS$", "_ms", name).lower()
-    limits = [limit / unit for limit in LIMITS.get(field, ())]
+    limits = [limit / unit for limit in POLICY_LIMITS.get(field, ())]
     assert [float(bound) for bound in bounds if bound] == limits
 
 

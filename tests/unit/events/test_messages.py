@@ -10,7 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from events.messages import (
+    FOREVER,
     LONGEST_REASON,
+    LONGEST_USER,
+    MOST_VERDICTS,
     Attempt,
     Block,
     Blocked,
@@ -27,16 +30,18 @@ from events.messages import (
     PasswordChanged,
     Policy,
     Registered,
+    Request,
     SetLayout,
     SetPolicy,
     Unblock,
     Unblocked,
     UndecodableError,
     Verdict,
+    Verdicts,
     decode_attempts,
     decode_blocks,
     decode_sources,
-    decode_verdict,
+    decode_verdicts,
     encode,
     name_of,
 )
@@ -65,11 +70,23 @@ ID = bytes(range(16))
         Attempt(ID, 3, "ana", False, 8, 0, None, None, ID, b"a guess and a no"),
         SetPolicy(ID, 0, Policy(version=4, repeated_guesses="ignore")),
         SetLayout(ID, 0, 8),
+        SetLayout(ID, 0, 8, "cleo", "more hosts"),
     ],
 )
 def test_what_is_put_into_the_log_comes_out_of_it(message):
     """Each message of `attempts` survives its way."""
     assert decode_attempts(encode(message)) == message
+
+
+def test_a_version_before_reads_a_layout_that_says_who_asked():
+    """Workers are updated one host after the other, and go back in the same way."""
+
+    class Former(Request, frozen=True, array_like=True, tag="layout"):
+        partitions: int
+
+    said = msgspec.msgpack.decode(encode(SetLayout(ID, 0, 8, "cleo", "more hosts")), type=Former)
+    assert said == Former(ID, 0, 8)
+    assert decode_attempts(msgspec.msgpack.encode(said)) == SetLayout(ID, 0, 8)
 
 
 def test_a_deletion_leaves_no_name_in_the_audit_and_the_verdicts():
@@ -169,12 +186,20 @@ def test_no_value_out_of_its_bounds_reaches_the_blocklist(message):
 def test_no_value_out_of_its_bounds_becomes_an_answer(verdict):
     """It is ignored, and counted."""
     with pytest.raises(UndecodableError):
-        decode_verdict(encode(verdict))
+        decode_verdicts(encode(verdict))
+    with pytest.raises(UndecodableError):
+        decode_verdicts(encode(Verdicts((verdict,))))
+
+
+def test_brokers_take_the_longest_list_of_verdicts():
+    """They take a mebibyte, unless they are told otherwise."""
+    longest = Verdict(ID, "\U0001f600" * LONGEST_USER, Decision.BLOCKED, FOREVER)
+    assert len(encode(Verdicts((longest,) * MOST_VERDICTS))) < 2**20 - 1_000
 
 
 def test_what_is_said_of_a_record_is_short():
     """It stands in a table and in a log line, and repeats what somebody wrote."""
-    for decode in (decode_attempts, decode_verdict, decode_blocks):
+    for decode in (decode_attempts, decode_verdicts, decode_blocks):
         with pytest.raises(UndecodableError) as refused:
             decode(msgspec.msgpack.encode(["x" * 1_000_000]))
         assert len(str(refused.value)) <= LONGEST_REASON

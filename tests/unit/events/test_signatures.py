@@ -29,6 +29,7 @@ from events.messages import (
     Unblock,
     Unblocked,
     Verdict,
+    Verdicts,
     encode,
     new_id,
 )
@@ -55,6 +56,7 @@ MESSAGES: dict[str, Message] = {
         SetPolicy(new_id(), 0, Policy()),
         SetLayout(new_id(), 0, 2),
         Verdict(new_id(), "ana", Decision.ACCEPTED, 0),
+        Verdicts(()),
         Claimed(0, 1, Position(1, 0)),
         Blocked(0, Position(1, 0), "ana", 5),
         Unblocked(0, Position(1, 0), "ana"),
@@ -70,7 +72,7 @@ ALLOWED: dict[Role, set[str]] = {
         *("disabled", "enabled", "devices"),
     },
     "policy": {"policy", "layout"},
-    "worker": {"verdict", "claimed", "blocked", "unblocked", "heartbeat", "seal"},
+    "worker": {"verdict", "verdicts", "claimed", "blocked", "unblocked", "heartbeat", "seal"},
 }
 
 BODY = encode(MESSAGES["attempt"])

@@ -12,11 +12,14 @@ from events.signing_keys import (
     ROLES_OF,
     KeyFile,
     drop_key,
+    grant,
+    granted,
     make,
     new_key,
     parse,
     retire,
     sign_with,
+    withdraw,
 )
 from settings import SettingsError
 
@@ -42,6 +45,30 @@ def test_each_part_has_the_keys_that_it_needs_and_no_others(folder: Path) -> Non
     assert "policy" not in ROLES_OF["gateway"] + ROLES_OF["operator"]
     assert "operator" not in ROLES_OF["gateway"]
     assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_the_operator_port_may_be_given_the_key_of_the_policy(folder: Path) -> None:
+    """Nobody else, and until it is taken back: making and replacing keys changes nothing there."""
+    before = {part: (folder / f"{part}.json").read_bytes() for part in ROLES_OF}
+    port = KeyFile(folder, "operator")
+    assert "policy" not in port.current().signing
+    grant(folder, "operator", "policy")
+    assert granted(folder, "operator") == ("policy",)
+    [old] = ids(folder, "operator", "policy")
+    assert port.find(bytes.fromhex(old)) is not None
+    assert port.current().signing["policy"].id == old
+    assert (folder / "gateway.json").read_bytes() == before["gateway"]
+    new = new_key(folder, "policy")
+    assert ids(folder, "operator", "policy") == [old, new]
+    sign_with(folder, new)
+    drop_key(folder, old)
+    assert ids(folder, "operator", "policy") == [new]
+    assert KeyFile(folder, "operator").current().signing["policy"].id == new
+    assert ids(folder, "gateway", "policy") == []
+    withdraw(folder, "operator")
+    assert granted(folder, "operator") == ()
+    assert ids(folder, "operator", "policy") == []
+    assert ids(folder, "workers", "policy") == [new]
 
 
 def test_keys_that_are_there_are_not_made_anew(folder: Path) -> None:

@@ -24,7 +24,6 @@ from gateway import account_changes
 from gateway.account_changes import AccountChanges
 from gateway.errors import NotFoundError, RequestError, UnavailableError
 from gateway.kafka import verdict_retry
-from gateway.kafka.verdict_client import Destination
 from gateway.operators import By
 from gateway.postgres.accounts import KnownAccount
 
@@ -50,11 +49,10 @@ class World:
             raise self.query_fails  # done or not
         return result
 
-    def destination(self, _user: str) -> Destination:
+    async def reach(self, _user: str, _due: float) -> None:
         """There is a worker, or not."""
         if not self.alive:
             raise UnavailableError("nobody")
-        return Destination(0, 4)
 
     async def ask(self, user: str, due: float, request: Callable[..., Request]) -> Verdict:
         """The next of the decisions."""

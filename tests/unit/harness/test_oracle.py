@@ -309,7 +309,7 @@ def test_it_follows_accounts_to_their_new_partitions():
         ],
         1: [
             SetPolicy(id_of(5), 0, POLICY),
-            SetLayout(id_of(6), 0, 2),
+            SetLayout(id_of(6), 0, 2, "cleo", "it grows"),
             Attempt(id_of(7), 0, "anna", False, 2),
             Attempt(id_of(8), 0, "anna", True, 2),
         ],
@@ -330,6 +330,8 @@ def test_it_follows_accounts_to_their_new_partitions():
         1: [(accepted, 1), (accepted, 2), (rejected, 2), (blocked, 2)],
     }
     assert replayed.accounts["anna"].partition == 1
+    said = [(d.operator, d.reason) for d in replayed.partitions[1].decided]
+    assert said == [(None, None), ("cleo", "it grows"), (None, None), (None, None)]
 
 
 def test_it_counts_a_request_once_however_often_it_is_in_the_log():

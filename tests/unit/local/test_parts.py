@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from events.signing_keys import make
+from events.signing_keys import granted, make
 from gateway.launch import FINISH_SECONDS, Launcher, hash_sockets
 from gateway.passwords.hash_protocol import Lane
 from local.errors import LocalError
@@ -121,6 +121,7 @@ def test_a_system_of_its_own_kafka_has_keys_of_its_own(tmp_path: Path) -> None:
 
     assert keys() == {str(tmp_path / "signing-keys")}
     made = (tmp_path / "signing-keys" / "workers.json").read_bytes()
+    assert granted(tmp_path / "signing-keys", "operator") == ("policy",), "its console's one person"
     assert keys() == {str(tmp_path / "signing-keys")}
     assert (tmp_path / "signing-keys" / "workers.json").read_bytes() == made
     assert keys(kafka_bootstrap_servers="there:9092") == {None}

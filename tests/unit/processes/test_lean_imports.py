@@ -7,6 +7,7 @@ from types import ModuleType
 
 import pytest
 
+from cerrojo.__main__ import MODULES
 from processes.lean_imports import without
 from tests.harness.imports import LEFT_OUT, loaded
 
@@ -31,7 +32,9 @@ def test_no_process_loads_what_it_does_not_use(modules: str, never: set[str]) ->
 
 def test_a_command_starts_without_cryptography() -> None:
     """A sixth of its start, and only a few need it."""
-    assert not loaded("cerrojo.__main__") & {"cryptography", "joserfc", "quart"}
+    every = ", ".join(f"cerrojo.{module}" for module in sorted({"__main__", *MODULES.values()}))
+    assert not loaded(every) & {"cryptography", "joserfc", "quart"}
+    assert not loaded("cerrojo.__main__, cerrojo.log") & {"oracle", "yoyo"}
 
 
 def test_what_was_left_out_can_be_loaded_later() -> None:

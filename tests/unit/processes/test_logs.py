@@ -13,7 +13,7 @@ import pytest
 import structlog
 
 from processes import Event, Exited, Said
-from processes.logs import SENTENCES, configure, log_event
+from processes.logs import SENTENCES, configure, log_event, say_why_it_ends
 from tests.paths import PROJECT
 
 
@@ -145,3 +145,17 @@ def test_as_json_nothing_else_is_written() -> None:
         ["OSError: a disk broke"],
         ["RuntimeError: the end"],
     ]
+
+
+def test_why_a_process_ends_is_json_only_where_the_log_is(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A person reads a sentence; whatever takes in JSON, as at a start without Postgres, JSON."""
+    say_why_it_ends("Nothing is set up yet.")
+    configure("info")
+    say_why_it_ends("There is no database.")
+    assert capsys.readouterr().err == "Nothing is set up yet.\nThere is no database.\n"
+    configure("error", "json")
+    say_why_it_ends("There is no database.")
+    line = json.loads(capsys.readouterr().err)
+    assert (line["level"], line["event"]) == ("error", "There is no database.")

@@ -226,12 +226,13 @@ class Followed:
         self.blocklist.ends.restart(0, 0.0)
 
     def live(self, seconds: float, heartbeats: bool = True) -> None:
-        """Time passes, with a heartbeat and a question each quarter of a second."""
+        """Time passes, with a heartbeat each quarter of a second, a question each half."""
         for step in range(int(seconds * 4)):
             now = 1.0 + step / 4
             if heartbeats:
                 self.append(heartbeat(10 + step), now)
-            self.blocklist.ends.ended(len(self._log), now)
+            if step % 2:
+                self.blocklist.ends.ended(len(self._log), now)
             arrived = NOW_MS + (now - self._late - 1) * 1000
             self.blocklist.read([r for r in self._log if r.appended_ms == arrived], now)
         self.now = now

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterable
 
 import pytest
 
@@ -20,6 +21,7 @@ from events.partitioner import partition_of
 from events.positions import Position
 from gateway.blocklist.blocklist import Blocklist, BlocklistSnapshot
 from gateway.errors import NoPartitionError, NotDeliveredError, UnavailableError
+from gateway.kafka import verdict_retry
 from gateway.kafka.verdict_client import Destination, MakeRequest
 from gateway.kafka.verdict_retry import MakeExpiring, VerdictRetry
 
@@ -75,10 +77,15 @@ class Log:
         return Verdict(bytes(16), user, Decision.MOVED, 0)
 
 
-def ask(made: Blocklist, log: Log, seconds: float = 30.0) -> Verdict:
-    """A login's question, with so many seconds from its first step on."""
+def ask(made: Blocklist, log: Log, seconds: float = 30.0, meanwhile: int = 0) -> Verdict:
+    """A login's question, with so many seconds from its first step on.
+
+    While it waits, so many partitions are heard.
+    """
 
     async def asked() -> Verdict:
+        if meanwhile:
+            asyncio.get_running_loop().call_soon(hear, made, meanwhile)
         return await VerdictRetry(made, log).ask(
             USER,
             time.monotonic() + seconds,
@@ -119,11 +126,62 @@ def test_a_producer_that_does_not_know_the_partition_yet_is_waited_for() -> None
 def test_without_a_living_worker_nothing_is_asked() -> None:
     """Nor before anything is known."""
     with pytest.raises(UnavailableError, match="still loading"):
-        VerdictRetry(Blocklist(), Log(Blocklist())).destination(USER)
+        reach(Blocklist())
     silent = Blocklist()
     silent.load(BlocklistSnapshot(2, {}, {}))
     with pytest.raises(UnavailableError, match="Nobody can decide"):
-        VerdictRetry(silent, Log(silent)).destination(USER)
+        reach(silent)
+
+
+def reach(made: Blocklist, seconds: float = 30.0, meanwhile: int = 0) -> None:
+    """Look who could decide, with so many seconds for it.
+
+    While it waits, if it does, so many partitions are heard.
+    """
+
+    async def reached() -> None:
+        if meanwhile:
+            asyncio.get_running_loop().call_soon(hear, made, meanwhile)
+        await VerdictRetry(made, Log(made)).reach(USER, time.monotonic() + seconds)
+
+    asyncio.run(reached())
+
+
+def stood_still(ran: Iterable[float]) -> Blocklist:
+    """The blocklist of a process that ran so many seconds ago, and heard its workers ten ago."""
+    made, now = Blocklist(), time.monotonic()
+    made.clock.learn(0.0, 0.0, NOW_MS)
+    made.load(BlocklistSnapshot(1, {}, {}))
+    made.apply([Heartbeat(0, 1, Position(1, 0), 1)], now - 10.0)
+    for ago in ran:
+        made.run(now - ago)
+    return made
+
+
+@pytest.mark.parametrize("ran", [[10.0], [10.0, 0.0]], ids=["now", "just now"])
+def test_who_stood_still_reads_before_it_says_that_nobody_decides(ran: list[float]) -> None:
+    """Whether a request comes first or what notices it; the heartbeats wait in its sockets."""
+    reach(stood_still(ran), meanwhile=1)
+    made = stood_still(ran)
+    assert ask(made, Log(made), meanwhile=2).decision == Decision.ACCEPTED
+
+
+def test_where_nothing_waited_nobody_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that died meanwhile is no secret for long."""
+    monkeypatch.setattr(verdict_retry, "READING_SECONDS", 0.1)
+    with pytest.raises(UnavailableError, match="Nobody can decide"):
+        reach(stood_still([10.0]))
+
+
+@pytest.mark.parametrize(
+    ("ran", "seconds"),
+    [([10.0], 0.0), ([0.5 * n for n in range(20, -1, -1)], 30.0), ([10.0, 1.5, 1.0, 0.5], 30.0)],
+    ids=["its time is over", "it ran all the time", "it has read"],
+)
+def test_otherwise_nothing_is_waited_for(ran: list[float], seconds: float) -> None:
+    """Nobody is heard who would be heard by waiting."""
+    with pytest.raises(UnavailableError, match="Nobody can decide"):
+        reach(stood_still(ran), seconds, meanwhile=1)
 
 
 class Late:

@@ -6,16 +6,19 @@ import asyncio
 import contextlib
 import json
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from events.messages import Policy
 from gateway.errors import InvalidInputError
 from gateway.web.credentials import (
     Credentials,
     Disabling,
     NewPassword,
     PasswordChange,
+    PolicyOrder,
     parse,
     read_block_list,
     read_credentials,
@@ -23,7 +26,75 @@ from gateway.web.credentials import (
     read_new_credentials,
     read_new_password,
     read_password_change,
+    read_policy_order,
 )
+
+POLICY = msgspec.to_builtins(Policy(version=3))
+
+
+def policy_order(**body: object) -> PolicyOrder:
+    """What this body orders."""
+    return asyncio.run(read_policy_order(Request(body)))
+
+
+def test_a_policy_is_ordered_whole() -> None:
+    """What `GET /policy` shows can be sent back."""
+    order = policy_order(policy=POLICY | {"threshold": 7}, reason="fewer calls")
+    assert msgspec.structs.asdict(order.policy) == POLICY | {"threshold": 7}
+    assert order.reason == "fewer calls"
+    assert Policy(**msgspec.structs.asdict(order.policy)).threshold == 7
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"threshold": 101}, "threshold must be a whole number from 1 to 100, and is 101"),
+        ({"threshold": 0}, "threshold must be a whole number from 1 to 100, and is 0"),
+        ({"threshold": "5"}, "threshold must be a whole number from 1 to 100"),
+        ({"window_ms": 0}, "window_ms must be a whole number from 1 to 86400000, and is 0"),
+        ({"block_ms": 1.5}, "block_ms must be a whole number from 0 to 3153600000000"),
+        ({"version": -1}, "version must be a whole number from 0 to 2147483647, and is -1"),
+        ({"version": 10**30}, "version must be a whole number from 0 to 2147483647"),
+        ({"repeated_guesses": "both"}, "repeated_guesses must be count or ignore"),
+        ({"x": 1}, f"policy has a member besides {', '.join(Policy.__struct_fields__)}"),
+    ],
+)
+def test_a_value_that_no_policy_has_is_named_with_its_limits(
+    change: dict[str, object], sentence: str
+) -> None:
+    """Those of the message itself, so that no log has it."""
+    with pytest.raises(InvalidInputError) as refused:
+        policy_order(policy=POLICY | change, reason="why")
+    assert str(refused.value).startswith(sentence)
+
+
+@pytest.mark.parametrize("missing", POLICY)
+def test_a_policy_without_a_member_is_none(missing: str) -> None:
+    """Its default would be in force, which nobody asked for."""
+    rest = {name: value for name, value in POLICY.items() if name != missing}
+    with pytest.raises(InvalidInputError, match=f'policy has no "{missing}"; send all'):
+        policy_order(policy=rest, reason="why")
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        ({"policy": POLICY}, 'The body has no "reason"'),
+        ({"reason": "why"}, 'The body has no "policy"'),
+        ({"policy": POLICY, "reason": 5}, "reason must be a string"),
+        ({"policy": [], "reason": "why"}, "policy must be an object, as GET /policy shows it"),
+        (
+            {"policy": POLICY, "reason": "why", "x": 1},
+            'The body has a field besides "policy" and "reason"',
+        ),
+    ],
+)
+def test_a_body_that_orders_no_policy_is_refused(body: dict[str, object], sentence: str) -> None:
+    """With what is wrong about it."""
+    with pytest.raises(InvalidInputError) as refused:
+        policy_order(**body)
+    assert str(refused.value) == sentence
+
 
 CANARY = "canary-7f3a-canary"
 

@@ -39,6 +39,7 @@ API = {
     "GET /attacks": "5100",
     "GET /live": "5100",
     "GET /policy": "5100",
+    "PUT /policy": "5100",
     "GET /policy/history": "5100",
     "GET /metrics": "5100",
     "GET /healthz": "5100",

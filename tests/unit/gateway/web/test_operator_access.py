@@ -43,6 +43,7 @@ NEEDED: dict[str, Need] = {
     "GET /attacks": Role.READ,
     "GET /live": Role.READ,
     "GET /policy": Role.READ,
+    "PUT /policy": Role.ADMINISTER,
     "GET /policy/history": Role.READ,
     "GET /accounts/<username:user>": Role.READ,
     "PATCH /accounts/<username:user>": Role.OPERATE,

@@ -180,6 +180,20 @@ def test_the_sixth_in_one_batch_reveals_nothing():
     assert [row.change for row in batch.audit] == [0] * 4 + [1] + [0] * 3
 
 
+def test_who_reads_no_lists_is_answered_singly():
+    """As an older gateway, which may have the same reply partition as a newer one."""
+    log = [
+        Attempt(new_id(), 1, "ana", False, lists=True),
+        Attempt(new_id(), 1, "bob", False, lists=True),
+        Attempt(new_id(), 2, "bob", False, lists=True),
+        Attempt(new_id(), 2, "ana", False),
+        Attempt(new_id(), 3, "ana", False, lists=True),
+        Unblock(new_id(), 3, "ana"),
+        Attempt(new_id(), 4, "eve", False),
+    ]
+    assert decide(0, decode(records_of([*map(encode, log)])), {}, None).lists == {1}
+
+
 def test_what_no_gateway_writes_there_is_put_aside():
     """An account in two partitions would have two writers; a partition too many, none for ever."""
     here = partition_of("ana", 4)
@@ -218,6 +232,18 @@ def test_a_layout_that_is_repeated_is_so_in_one_batch_and_across_two(size):
         recent.add(batch.audit)
         decisions += [row.decision for row in batch.audit]
     assert decisions == [Decision.ACCEPTED, Decision.REPEATED, Decision.REPEATED]
+
+
+def test_a_layout_says_who_asked_for_it():
+    """As a policy does."""
+    log = [
+        encode(SetLayout(new_id(), 0, 2, "cleo", "more hosts")),
+        encode(SetLayout(new_id(), 0, 2)),
+    ]
+    batch = decide(0, decode(records_of(log)), {}, Policy(version=1), 2)
+    assert [(row.operator, row.reason) for row in batch.audit] == [
+        *(("cleo", "more hosts"), (None, None)),
+    ]
 
 
 @pytest.mark.parametrize("kind", ["right", "unblock", "registered"])

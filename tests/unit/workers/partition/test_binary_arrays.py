@@ -8,11 +8,12 @@ import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from psycopg._queries import MAX_CACHED_STATEMENT_PARAMS
 from psycopg.adapt import Transformer
 from psycopg.pq import Format
 
 from workers.decision.batch import AuditRow
-from workers.partition.binary_arrays import AUDIT, BinaryArray
+from workers.partition.binary_arrays import APPLY, AUDIT, BinaryArray
 
 SORTS: dict[str, st.SearchStrategy[Any]] = {
     "int2": st.integers(-(2**15), 2**15 - 1),
@@ -44,3 +45,8 @@ def test_what_no_column_holds_is_refused_as_postgres_would(type_: str, value: in
 def test_every_field_of_an_audit_row_is_kept() -> None:
     """A field that is added to the row and not to the table would be lost, or shift the others."""
     assert tuple(AUDIT) == AuditRow._fields
+
+
+def test_psycopg_keeps_the_query_as_it_has_parsed_it() -> None:
+    """It does for so many parameters; with more, each batch would parse them again."""
+    assert APPLY.count("%") <= MAX_CACHED_STATEMENT_PARAMS

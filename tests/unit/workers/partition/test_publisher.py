@@ -8,15 +8,19 @@ from typing import Any
 import pytest
 
 from events.messages import (
+    MOST_VERDICTS,
     Claimed,
     Decision,
     Heartbeat,
     Message,
     Policy,
+    SetLayout,
     Unblocked,
     Verdict,
+    Verdicts,
+    decode_attempts,
     decode_blocks,
-    decode_verdict,
+    decode_verdicts,
 )
 from events.positions import Position
 from events.signatures import Opener
@@ -26,6 +30,7 @@ from settings import Settings
 from workers.decision.batch import AuditRow
 from workers.partition import publisher as module
 from workers.partition.publisher import Publisher, PublishError
+from workers.partition.store import Asked
 
 
 class Producer:
@@ -36,7 +41,8 @@ class Producer:
         self.left = 0
 
     def produce(self, topic: str, value: bytes, **_: Any) -> None:
-        self.done.append(decode_blocks(value) if topic == BLOCKS else decode_verdict(value))
+        said = decode_blocks(value) if topic == BLOCKS else Verdicts(decode_verdicts(value))
+        self.done.append(said)
 
     def flush(self, _: float) -> int:
         self.done.append(None)
@@ -71,6 +77,7 @@ def decided(change: int) -> AuditRow:
 
 
 VERDICT = Verdict(bytes(16), "ana", Decision.ACCEPTED, 0)
+SINGLE = Verdicts((VERDICT,))
 CLAIMED = Claimed(3, 7, Position(2, 10))
 
 
@@ -78,7 +85,7 @@ def test_a_lifted_block_is_news_before_anybody_is_told(publisher: Publisher) -> 
     """A client that was told may count on it everywhere, two seconds later."""
     publisher.publish(2, [decided(0), decided(-1)])
     lifted = Unblocked(3, Position(2, 12), "ana", 7)
-    assert done(publisher) == [CLAIMED, lifted, None, VERDICT, VERDICT]
+    assert done(publisher) == [CLAIMED, lifted, None, SINGLE, SINGLE]
 
 
 def test_other_decisions_wait_for_nothing(publisher: Publisher) -> None:
@@ -96,7 +103,19 @@ def test_without_the_news_nobody_is_told(publisher: Publisher) -> None:
     producer.left = 1
     with pytest.raises(PublishError, match="lifted"):
         publisher.publish(2, [decided(-1)])
-    assert not any(isinstance(message, Verdict) for message in done(publisher))
+    assert not any(isinstance(message, Verdicts) for message in done(publisher))
+
+
+def test_who_reads_lists_gets_the_verdicts_of_a_batch_together(publisher: Publisher) -> None:
+    """In as few records as brokers take; who does not read them gets one after the other."""
+    rows = [decided(0)._replace(reply_partition=n % 2) for n in range(2 * MOST_VERDICTS + 4)]
+    publisher.publish(2, rows, lists={0})
+    of_each = MOST_VERDICTS + 2
+    assert done(publisher)[1:] == [
+        *[SINGLE] * of_each,
+        Verdicts((VERDICT,) * MOST_VERDICTS),
+        Verdicts((VERDICT,) * 2),
+    ]
 
 
 def test_what_is_published_is_signed_and_news_are_numbered(
@@ -117,7 +136,8 @@ def test_what_is_published_is_signed_and_news_are_numbered(
     made.publish(2, [decided(-1)])
     made.heartbeat(7, Position(2, 12), 4)
     made.propose_policy(Policy())
-    made.propose_layout(4)
+    made.propose_layout(4, None)
+    made.propose_layout(4, Asked(4, "cleo", "more hosts"))
     found = [
         (topic, *Opener(keys, topic).check(partition, None, value, 0)[1:])
         for topic, partition, value in sent
@@ -127,6 +147,9 @@ def test_what_is_published_is_signed_and_news_are_numbered(
         ("a.blocks", "worker", 2),
         ("a.verdicts", "worker", 0),
         ("a.blocks", "worker", 3),
-        ("a.attempts", "policy", 0),
-        ("a.attempts", "policy", 0),
+        *[("a.attempts", "policy", 0)] * 3,
     ]
+    opener = Opener(keys, "a.attempts")
+    layouts = [decode_attempts(opener.open(3, None, value, 0)) for _, _, value in sent[-2:]]
+    said = [(each.operator, each.reason) for each in layouts if isinstance(each, SetLayout)]
+    assert said == [(None, None), ("cleo", "more hosts")]

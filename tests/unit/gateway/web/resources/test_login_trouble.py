@@ -21,6 +21,7 @@ from gateway.devices import Devices
 from gateway.errors import BlockedError, UnavailableError
 from gateway.guess_keys import Guesses
 from gateway.guess_keys import make as make_guess_keys
+from gateway.kafka.gathering import Gathering
 from gateway.limits.source_limits import SourceLimits
 from gateway.limits.source_view import SourceView
 from gateway.passwords.hash_client import Checking
@@ -71,12 +72,13 @@ class Log:
     def __init__(self) -> None:
         self.attempts: list[Attempt] = []
 
-    def destination(self, _user: str) -> None:
+    async def reach(self, _user: str, _due: float) -> None:
         """There is a worker."""
 
     async def ask(self, user: str, due: float, request: Callable[..., Attempt]) -> Verdict:
         """The verdict that follows from the attempt alone."""
         attempt = request(b"0" * 16, 0, 4, 0)
+        assert attempt.lists, "else each verdict is a record of its own"
         self.attempts.append(attempt)
         decision = Decision.ACCEPTED if attempt.right else Decision.REJECTED
         return Verdict(attempt.id, user, decision, 0)
@@ -139,7 +141,7 @@ def answered(
         view.read([Outcome(SOURCE, f"user{number}", failed=1) for number in range(learned)], 1)
         return Checking(hasher.verify(stored, password), hasher.is_outdated(stored))
 
-    def refuse_what_is_blocked(_user: str) -> None:
+    async def refuse_what_is_blocked(_user: str, _due: float) -> None:
         if blocked:
             raise BlockedError(60)
 
@@ -173,7 +175,10 @@ def answered(
             seconds_to_begin=lambda due: 1.0,
             account_turns=SimpleNamespace(turn=turn),
             account_loader=SimpleNamespace(account=account),
-            hash_client=SimpleNamespace(check=check, make=make, begin_by=lambda due: due),
+            hash_client=SimpleNamespace(
+                check=check, make=make, begin_by=lambda due: due, crowded=lambda lane: False
+            ),
+            gathering=Gathering(CHEAP.deadline_seconds),
             decoys=SimpleNamespace(of=lambda user: stored),
             log=Log(),
             sources=Sources(Settings(trusted_proxies="192.0.2.1").proxy_networks),
