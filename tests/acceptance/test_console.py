@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -104,7 +105,8 @@ async def choose_all(client: Client, page: Page, begin: str, number: int) -> Non
     await page.locator("#login-yes").click()
     await expect(page.locator("#login")).to_be_hidden()  # beside a dialog nothing can be typed
     await page.locator("#filter").fill(begin)
-    await expect(page.locator("#names a")).to_have_count(number)
+    names = [f"{begin}{n}" for n in reversed(range(number))]
+    await expect(page.locator("#names a")).to_have_text(names)
     await page.locator("#choose-all").check()
     oldest = page.get_by_role("checkbox", name=f"{begin}0")
     await oldest.focus()
@@ -217,6 +219,32 @@ def test_a_look_at_the_list_that_was_under_way_changes_nothing(system: RunningSy
             pass  # the next round of looks has begun
         await expect(page.locator("#names a")).to_have_text([f"under-way-{n}" for n in (2, 1, 0)])
         await page.unroute("**/blocked?*")
+
+    visit(system, scenario)
+
+
+def test_all_are_not_chosen_from_the_list_before_the_filter(system: RunningSystem, visit: Visit):
+    """Its last answer comes after the first key and before the filtered list is asked for."""
+
+    async def scenario(client: Client, page: Page) -> None:
+        await block(client, "before-the-filter")
+        await page.clock.install()
+        await page.goto(system.operator_url)
+        rows = page.locator("#names a")
+        await expect(rows.filter(has_text="before-the-filter")).to_be_visible()
+        held: asyncio.Queue[Route] = asyncio.Queue()
+        await page.route("**/blocked?*", held.put)
+        await page.clock.pause_at(datetime.now() + timedelta(minutes=1))  # a round of looks begins
+        before = await held.get()
+        await page.locator("#filter").fill("nobody has this")
+        async with page.expect_response("**/blocked?*"):
+            await before.continue_()
+        await page.clock.run_for(200)
+        filtered = await held.get()
+        await expect(page.locator("#choose-all")).to_be_disabled()
+        await filtered.continue_()
+        await page.unroute("**/blocked?*")
+        await expect(rows).to_have_count(0)
 
     visit(system, scenario)
 

@@ -127,12 +127,18 @@ function markShown() {
   }
 }
 
-function turn(forward) {
-  if (forward) pages.push(next);
-  else pages.pop();
+// From now on an answer for the list that is shown is too late.
+function leaveList() {
+  next = null;
   at("previous").disabled = at("next").disabled = true;
   awaitList(true);
   at("names").scrollTop = 0;
+}
+
+function turn(forward) {
+  if (forward) pages.push(next);
+  else pages.pop();
+  leaveList();
   at("names").focus();
   lookAtList();
 }
@@ -141,12 +147,9 @@ let filtering; // timer of the filter: one look for a word, and not one for each
 
 function filter() {
   clearTimeout(filtering);
-  awaitList(true);
-  filtering = setTimeout(() => {
-    pages.splice(0, pages.length, firstPage(at("filter").value.trim()));
-    at("names").scrollTop = 0;
-    lookAtList();
-  }, TYPING);
+  pages.splice(0, pages.length, firstPage(at("filter").value.trim()));
+  leaveList();
+  filtering = setTimeout(lookAtList, TYPING);
 }
 
 // ---- One user ---------------------------------------------------------------------------------
