@@ -101,6 +101,17 @@ class ProcessManager:
         """
         self._slot(name).drain(self._clock())
 
+    def retire(self, name: str) -> None:
+        """Let a process go on, but do not start it again once it has ended, for whatever reason.
+
+        The event Removed follows then, and the name is free. :meth:`keep` takes it back.
+        """
+        self._slot(name).retire(self._clock())
+
+    def keep(self, name: str) -> None:
+        """Start a retired process again after its end, as any other one."""
+        self._slot(name).keep()
+
     def release(self, name: str) -> None:
         """Restart a process that is held; does nothing where it is not held."""
         self._slot(name).release(self._clock())

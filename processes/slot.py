@@ -103,6 +103,16 @@ class Slot:
             self._enter(Phase.DRAINING, now, self.spec.drain_timeout)
             self._process.terminate()
 
+    def retire(self, now: float) -> None:
+        """Let the process go on, and free the name once it has ended by itself."""
+        self.finishing, self._next = True, None
+        if self._phase is Phase.BACKING_OFF:
+            self._replace(now)
+
+    def keep(self) -> None:
+        """Undo :meth:`retire`, for a process that has not been told to end."""
+        self.finishing = False
+
     def restart(self, now: float) -> None:
         """Drain and start again. A process that is held or finishing is left as it is."""
         if not self.finishing and self._phase is not Phase.HELD:

@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, Route, async_playwright
 
 from tests.acceptance.system import Client, RunningSystem, run
 from tests.harness.browser import FLAGS, chromium
+from tests.harness.waiting import NOT_HEARD, PAUSE_SECONDS
 
 Scenario = Callable[[Client, Page], Awaitable[None]]
 
 Visit = Callable[[RunningSystem, Scenario], None]
 """Runs a scenario with a new page, whose every complaint is an error in the end."""
+
+
+CHANGES = re.compile(r"/blocked(/[^?]+)?$")
+
+PATIENT = """
+const [timeout, later] = [AbortSignal.timeout.bind(AbortSignal), setTimeout.bind(window)];
+AbortSignal.timeout = () => timeout(90_000);
+window.setTimeout = (call, ms, ...more) => later(call, ms === 8000 ? 90_000 : ms, ...more);
+"""
+"""On a busy machine no answer is given up, and no message goes away before it is read."""
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +40,7 @@ def visit() -> Iterator[Visit]:
     with asyncio.Runner() as runner:
         playwright = runner.run(async_playwright().start())
         browser = runner.run(
-            playwright.chromium.launch(executable_path=chromium(), args=FLAGS),
+            playwright.chromium.launch(executable_path=chromium(), args=FLAGS, timeout=180_000),
         )
 
         def visit(system: RunningSystem, scenario: Scenario) -> None:
@@ -48,6 +61,8 @@ async def _complaining(browser: Browser, origin: str) -> AsyncIterator[Page]:
     complaints: list[str] = []
     page = await browser.new_page()
     page.set_default_timeout(90_000)
+    await page.add_init_script(PATIENT)
+    await page.route(CHANGES, change_patiently)
     page.on("console", lambda said: complaints.append(f"{said.type}: {said.text}"))
     page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
     page.on("dialog", lambda dialog: complaints.append(f"dialog: {dialog.message}"))
@@ -61,6 +76,26 @@ async def _complaining(browser: Browser, origin: str) -> AsyncIterator[Page]:
     expected = "error: Failed to load resource: the server responded with a status of "
     fine = tuple(f"{expected}{status}" for status in (404, 503))
     assert [said for said in complaints if not said.startswith(fine)] == []
+
+
+async def change_patiently(route: Route) -> None:
+    """Ask again where nobody can decide now, as `Client` does; a page leaves that to its person."""
+    if route.request.method == "GET":
+        await route.fallback()
+        return
+    order = route.request.post_data_json or {}
+    lines: list[str] = []
+    while True:
+        answer = await route.fetch(**({"post_data": order} if order else {}), timeout=90_000)
+        said = (await answer.text()).splitlines(keepends=True)
+        unheard = [line for line in said if NOT_HEARD in line]
+        if not unheard:
+            await route.fulfill(response=answer, body="".join(lines + said))
+            return
+        if "users" in order:
+            lines += [line for line in said if line not in unheard]
+            order["users"] = [json.loads(line)["user"] for line in unheard]
+        await asyncio.sleep(PAUSE_SECONDS)
 
 
 def _foreign(url: str, origin: str) -> list[str]:

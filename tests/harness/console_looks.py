@@ -63,10 +63,10 @@ class Looks:
         self.seconds[what] = round(time.monotonic() - began, 2)
 
     async def _turned(self) -> None:
-        shown = self._page.locator("#names")
-        before = await shown.inner_text()
+        first = self._page.locator("#names li").first
+        before = await first.text_content() or ""
         await self._page.locator("#next").click()
-        await expect(shown).not_to_have_text(before)
+        await expect(first).not_to_have_text(before)
         await expect(self._page.locator("#page")).to_have_text("Page 2")
 
     async def _typed(self, text: str) -> None:

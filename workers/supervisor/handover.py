@@ -1,6 +1,7 @@
 """Workers whose partitions belong to another host now.
 
-They go on until a successor's claim fences them, so that no attempt waits for its start.
+They go on until a successor's claim fences them, so that no attempt waits for its start. One that
+ends before that is not started again: its claim would take the partition back from its successor.
 """
 
 from __future__ import annotations
@@ -43,22 +44,30 @@ class Handover:
         until :meth:`confirm`.
         """
         if self._name_of(number) in self._manager.states:
-            self._deadlines[number] = (
-                self._clock() + HANDOVER_SECONDS if reassigned else float("inf")
-            )
+            self._deadlines[number] = float("inf")
+            if reassigned:
+                self._retire(number)
 
     def confirm(self) -> None:
         """Every partition that has not been taken back belongs to another host now."""
         for number, until in self._deadlines.items():
-            self._deadlines[number] = min(until, self._clock() + HANDOVER_SECONDS)
+            if until == float("inf"):
+                self._retire(number)
+
+    def _retire(self, number: int) -> None:
+        self._deadlines[number] = self._clock() + HANDOVER_SECONDS
+        if (name := self._name_of(number)) in self._manager.states:
+            self._manager.retire(name)
 
     def take_back(self, number: int) -> Phase | None:
         """Keep this partition's worker: its phase, or None where a new worker is needed."""
         if self._deadlines.pop(number, None) is None:
             return None
-        state = self._manager.states.get(self._name_of(number))
+        name = self._name_of(number)
+        state = self._manager.states.get(name)
         if state is None or state.phase in (Phase.DRAINING, Phase.KILLING):
             return None
+        self._manager.keep(name)
         return state.phase
 
     def complete(self) -> None:

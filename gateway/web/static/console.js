@@ -3,10 +3,10 @@
 import { alone, ask, clock, distance, moment, nextPage, sentence, visible } from "/static/ask.js";
 import { watch } from "/static/live.js";
 import { lookAtOverview, turnActions } from "/static/overview.js";
-import { at, element, show, words } from "/static/page.js";
+import { at, element, focusAfter, look, show, words } from "/static/page.js";
 import { historyPage, showHistory, turnHistory } from "/static/history.js";
 import { askForPolicy, putPolicy } from "/static/policy.js";
-import { anyChosen, awaitList, box, chooseSeveral, showChosen } from "/static/several.js";
+import { anyChosen, awaitList, box, chooseSeveral, listIsAwaited, showChosen } from "/static/several.js";
 
 const PAGE = 100; // blocks in one page of the list
 const EVERY = 5000; // ms between two looks at everything
@@ -59,19 +59,21 @@ function nameThePage() {
 // ---- Who is blocked now -----------------------------------------------------------------------
 
 // What is being chosen stays where it is, also where the answer is on its way already.
-const refreshList = () => (anyChosen() ? null : lookAtList(anyChosen));
+const standsStill = () => anyChosen() && !listIsAwaited();
+const refreshList = () => (standsStill() ? null : lookAtList(standsStill));
 
-async function lookAtList(standsStill = () => false) {
+async function lookAtList(tooLate = () => false) {
+  const counts = look("list");
   let address = pages.at(-1);
   try {
     let { body, link } = await ask("GET", address);
-    if (address !== pages.at(-1) || standsStill()) return; // or another page was chosen meanwhile
+    if (address !== pages.at(-1) || tooLate() || !counts()) return; // or another page was chosen meanwhile
     // An answer looks at a bounded number of blocks: the first one that is wanted may be behind them.
     while (body.blocked.length === 0 && nextPage(link)) {
       show("list-empty", "Looking at older blocks…");
       address = pages[pages.length - 1] = nextPage(link);
       ({ body, link } = await ask("GET", address));
-      if (address !== pages.at(-1) || standsStill()) return;
+      if (address !== pages.at(-1) || tooLate() || !counts()) return;
     }
     next = nextPage(link);
     awaitList(false);
@@ -79,6 +81,7 @@ async function lookAtList(standsStill = () => false) {
     show("list-error", "");
     at("updated").textContent = `Updated ${clock(new Date())}.`;
   } catch (error) {
+    if (address !== pages.at(-1)) return;
     show("list-error", words(error));
   }
   at("previous").disabled = pages.length < 2;
@@ -92,7 +95,11 @@ function fillList(blocks) {
   const kept = new Map(shown.map((item) => [item.dataset.user, item]));
   const same = shown.length === blocks.length
     && blocks.every(({ user: name }, place) => shown[place].dataset.user === name);
-  if (!same) at("names").replaceChildren(...blocks.map(({ user: name }) => kept.get(name) ?? row(name)));
+  if (!same) {
+    const had = document.activeElement;
+    at("names").replaceChildren(...blocks.map(({ user: name }) => kept.get(name) ?? row(name)));
+    if (at("names").contains(had)) had.focus({ preventScroll: true });
+  }
   blocks.forEach(({ until, why, level, by_hand: byHand }, place) => {
     const [left, more] = at("names").children[place].querySelectorAll("span, small");
     left.textContent = until === null ? "until it is lifted" : distance(until).replace("in ", "for ");
@@ -140,7 +147,7 @@ function turn(forward) {
   else pages.pop();
   leaveList();
   at("names").focus();
-  lookAtList();
+  refreshList();
 }
 
 let filtering; // timer of the filter: one look for a word, and not one for each letter
@@ -149,7 +156,7 @@ function filter() {
   clearTimeout(filtering);
   pages.splice(0, pages.length, firstPage(at("filter").value.trim()));
   leaveList();
-  filtering = setTimeout(lookAtList, TYPING);
+  filtering = setTimeout(refreshList, TYPING);
 }
 
 // ---- One user ---------------------------------------------------------------------------------
@@ -184,9 +191,10 @@ async function lookAtUser() {
 
 // Where there is no answer, what was known stays, under the sentence.
 async function lookAtBlock(name) {
+  const counts = look("block");
   try {
     const { status, body } = await ask("GET", `/blocked/${encodeURIComponent(name)}`, [200, 404]);
-    if (name !== user) return; // another user was chosen meanwhile
+    if (name !== user || !counts()) return; // another user was chosen meanwhile
     showBlock(status === 200 ? body : null);
     show("user-error", "");
   } catch (error) {
@@ -210,9 +218,10 @@ function showBlock(block) {
 
 async function lookAtAttempts(name) {
   const address = historyPage(name);
+  const counts = look("attempts");
   try {
     const { body, link } = await ask("GET", address);
-    if (name !== user || address !== historyPage(name)) return;
+    if (name !== user || address !== historyPage(name) || !counts()) return;
     showHistory(body.attempts, nextPage(link));
     show("attempts-error", "");
   } catch (error) {
@@ -222,8 +231,7 @@ async function lookAtAttempts(name) {
 
 async function turnAttempts(further) {
   turnHistory(further);
-  await lookAtAttempts(user);
-  at("attempts").focus();
+  await focusAfter(lookAtAttempts(user), "attempts");
 }
 
 // ---- Who changes something ---------------------------------------------------------------------
@@ -231,7 +239,7 @@ async function turnAttempts(further) {
 async function lookWhoAsks() {
   try {
     const { body } = await ask("GET", "/operator");
-    showOperator(body);
+    if (body.operator !== null) showOperator(body); // else a login meanwhile counts
   } catch (error) {
     words(error); // what is away is said elsewhere
   }
@@ -250,6 +258,12 @@ function whenLoggedIn(then, anew = false) {
   else then();
 }
 
+// For the user who is shown now, also where another one is shown after the login.
+function ofShown(then) {
+  const name = user;
+  whenLoggedIn(() => then(name));
+}
+
 function askForToken(then = null) {
   afterLogin = then;
   show("login-error", "");
@@ -263,8 +277,9 @@ async function logIn(event) {
   try {
     const { body } = await ask("POST", "/session", [200], { token: at("token").value.trim() });
     showOperator(body);
-    at("login").close();
     lookAtEverything();
+    if (!at("login").open) return; // it was put off meanwhile
+    at("login").close();
     afterLogin?.();
   } catch (error) {
     show("login-error", words(error));
@@ -283,82 +298,75 @@ async function logOut() {
   }
 }
 
-// ---- Unblock, with a second thought -----------------------------------------------------------
+// ---- What is asked for in a dialog ------------------------------------------------------------
 
-function askToUnblock() {
-  at("confirm").dataset.user = user; // the one who is named is the one who is unblocked
-  at("confirm-title").querySelector("bdi").textContent = visible(user);
+// One change, and then a look at what it has changed. Who closes the dialog meanwhile, and perhaps
+// opens it for another user, hears of it all the same.
+async function change(event, id, what, todo, { focus, lookAgain }) {
+  event.preventDefault();
+  const dialog = at(id), yes = at(`${id}-yes`);
+  let left = false;
+  const leave = () => { left = true; };
+  dialog.addEventListener("close", leave, { once: true });
+  yes.disabled = true;
+  try {
+    say(await todo());
+    if (!left) {
+      dialog.close();
+      at(focus).focus();
+    }
+    await lookAgain();
+  } catch (error) {
+    const text = `${what} is not confirmed. ${words(error)}`;
+    if (left) say(text);
+    else show(`${id}-error`, text);
+    if (error.status === 401) showOperator({ operator: null }); // the token is worth nothing any more
+  } finally {
+    dialog.removeEventListener("close", leave);
+    yes.disabled = false;
+  }
+}
+
+const ofUser = { focus: "user", lookAgain: () => Promise.all([lookAtUser(), refreshList()]) };
+const ofPolicy = { focus: "change-policy", lookAgain: lookAtOverview };
+
+function askToUnblock(name) {
+  at("confirm").dataset.user = name; // the one who is named is the one who is unblocked
+  at("confirm-title").querySelector("bdi").textContent = visible(name);
   at("reason").value = "";
   show("confirm-error", "");
   at("confirm").showModal();
 }
 
-async function unblock() {
+function unblock(event) {
   const name = at("confirm").dataset.user;
-  at("confirm-yes").disabled = true;
-  try {
-    const reason = at("reason").value.trim();
+  const reason = at("reason").value.trim();
+  change(event, "confirm", `The unblocking of ${alone(name)}`, async () => {
     const { status } = await ask(
       "DELETE", `/blocked/${encodeURIComponent(name)}`, [200, 404], reason ? { reason } : undefined);
-    say(status === 200 ? `${alone(name)} is unblocked.` : `${alone(name)} was not blocked any more.`);
-    at("confirm").close();
-    at("user").focus();
-    await Promise.all([lookAtUser(), refreshList()]);
-  } catch (error) {
-    show("confirm-error", `The unblocking is not confirmed. ${words(error)}`);
-    if (error.status === 401) showOperator({ operator: null }); // the token is worth nothing any more
-  } finally {
-    at("confirm-yes").disabled = false;
-  }
+    return status === 200 ? `${alone(name)} is unblocked.` : `${alone(name)} was not blocked any more.`;
+  }, ofUser);
 }
 
-// ---- Block by hand ----------------------------------------------------------------------------
-
-function askToBlock() {
-  at("blocking").dataset.user = user;
-  at("blocking-title").querySelector("bdi").textContent = visible(user);
+function askToBlock(name) {
+  at("blocking").dataset.user = name;
+  at("blocking-title").querySelector("bdi").textContent = visible(name);
   at("block-reason").value = "";
   show("blocking-error", "");
   at("blocking").showModal();
 }
 
-async function block(event) {
-  event.preventDefault();
+function block(event) {
   const name = at("blocking").dataset.user;
-  at("blocking-yes").disabled = true;
-  try {
-    const order = { reason: at("block-reason").value.trim() };
-    if (at("block-for").value) order.seconds = Number(at("block-for").value);
+  const order = { reason: at("block-reason").value.trim() };
+  if (at("block-for").value) order.seconds = Number(at("block-for").value);
+  change(event, "blocking", `The block of ${alone(name)}`, async () => {
     await ask("POST", `/blocked/${encodeURIComponent(name)}`, [200], order);
-    say(`${alone(name)} is blocked.`);
-    at("blocking").close();
-    at("user").focus();
-    await Promise.all([lookAtUser(), refreshList()]);
-  } catch (error) {
-    show("blocking-error", `The block is not confirmed. ${words(error)}`);
-    if (error.status === 401) showOperator({ operator: null });
-  } finally {
-    at("blocking-yes").disabled = false;
-  }
+    return `${alone(name)} is blocked.`;
+  }, ofUser);
 }
 
-// ---- Another policy ---------------------------------------------------------------------------
-
-async function changePolicy(event) {
-  event.preventDefault();
-  at("changing-yes").disabled = true;
-  try {
-    await putPolicy(say);
-    at("changing").close();
-    at("change-policy").focus();
-    await lookAtOverview();
-  } catch (error) {
-    show("changing-error", `The change is not confirmed. ${words(error)}`);
-    if (error.status === 401) showOperator({ operator: null });
-  } finally {
-    at("changing-yes").disabled = false;
-  }
-}
+const changePolicy = (event) => change(event, "changing", "The change of the policy", putPolicy, ofPolicy);
 
 // ---- What the person does ---------------------------------------------------------------------
 
@@ -414,8 +422,8 @@ at("log-out").addEventListener("click", logOut);
 at("login-no").addEventListener("click", () => at("login").close());
 at("login-form").addEventListener("submit", logIn);
 at("filter").addEventListener("input", filter);
-at("unblock").addEventListener("click", () => whenLoggedIn(askToUnblock));
-at("block").addEventListener("click", () => whenLoggedIn(askToBlock));
+at("unblock").addEventListener("click", () => ofShown(askToUnblock));
+at("block").addEventListener("click", () => ofShown(askToBlock));
 at("blocking-form").addEventListener("submit", block);
 at("blocking-no").addEventListener("click", () => at("blocking").close());
 at("change-policy").addEventListener("click", () => whenLoggedIn(() => askForPolicy(say)));

@@ -2,7 +2,7 @@
 // what operators did.
 
 import { ask, moment, nextPage, visible } from "/static/ask.js";
-import { KINDS, at, element, linkTo, outcomeOf, show, words } from "/static/page.js";
+import { KINDS, at, element, focusAfter, linkTo, look, outcomeOf, show, words } from "/static/page.js";
 
 const HEAVIEST = 10; // sources and accounts that are shown
 const ACTIONS = "/attempts?operator=&limit=20";
@@ -13,29 +13,30 @@ let shown = ""; // what its table has, to leave it alone while nothing changed
 
 export async function lookAtOverview() {
   await Promise.all([
-    look("attack", `/attacks?limit=${HEAVIEST}`, showAttacks),
-    look("policy", "/policy/history?limit=20", showPolicies),
-    look("shadow", "/policy", showShadow),
+    fillPart("attack", `/attacks?limit=${HEAVIEST}`, showAttacks),
+    fillPart("policy", "/policy/history?limit=20", showPolicies),
+    fillPart("shadow", "/policy", showShadow),
     lookAtActions(),
   ]);
 }
 
 function lookAtActions() {
   const address = page;
-  return look("actions", address, (body, link) => {
+  return fillPart("actions", address, (body, link) => {
     if (address === page) showActions(body, link); // else another page was chosen meanwhile
   });
 }
 
 export async function turnActions(further) {
   page = further ? older : ACTIONS;
-  await lookAtActions();
-  at("actions").focus();
+  await focusAfter(lookAtActions(), "actions");
 }
 
-async function look(part, address, fill) {
+async function fillPart(part, address, fill) {
+  const counts = look(part);
   try {
     const { body, link } = await ask("GET", address);
+    if (!counts()) return;
     fill(body, link);
     show(`${part}-error`, "");
   } catch (error) {
@@ -52,8 +53,13 @@ function showAttacks({ known, attack, failed_accounts: failed, succeeded_account
   fillTable("accounts", accounts, ({ user }) => linkTo(user));
 }
 
+const filled = {}; // what each table has, as `shown`
+
 // A count is too large by `error` at most.
 function fillTable(id, rows, first) {
+  const now = JSON.stringify(rows);
+  if (now === filled[id]) return;
+  filled[id] = now;
   at(id).hidden = rows.length === 0;
   at(id).querySelector("tbody").replaceChildren(...rows.map((row) => {
     const line = element("tr");

@@ -46,3 +46,23 @@ export function words(error) {
   console.error(error);
   return `This page did not understand an answer of the gateway (${error.message}). Reload it.`;
 }
+
+let begun = 0; // looks, of whatever
+const newest = {}; // the look of each part that was shown
+
+// One look at a part begins: gives whether its answer counts, or one that was asked for later is shown.
+export function look(part) {
+  const mine = begun += 1;
+  return () => {
+    if (newest[part] > mine) return false;
+    newest[part] = mine;
+    return true;
+  };
+}
+
+// Let the focus follow to what was asked for, where it was not needed elsewhere meanwhile.
+export async function focusAfter(done, id) {
+  const had = document.activeElement;
+  await done;
+  if ([had, document.body].includes(document.activeElement)) at(id).focus();
+}

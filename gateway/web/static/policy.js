@@ -16,6 +16,7 @@ export async function askForPolicy(say) {
     say(words(error));
     return;
   }
+  if (at("changing").open) return; // it was asked for twice
   at("policy-fields").replaceChildren(
     ...Object.entries(looked).filter(([name]) => name !== "version").map(([name, value]) => field(name, value)));
   at("policy-reason").value = "";
@@ -37,15 +38,16 @@ function field(name, value) {
 }
 
 // Put what the form has into force; what is not valid, or not what was looked at, the gateway refuses.
-export async function putPolicy(say) {
+// Gives a sentence.
+export async function putPolicy() {
   const policy = Object.fromEntries(Object.entries(looked).map(([name, value]) => {
     const given = at(`policy-${name}`)?.value ?? value; // the version has no field
     return [name, CHOICES[name] ? given : Number(given)];
   }));
   const reason = at("policy-reason").value.trim();
   const { policy: { version }, behind } = await put(policy, reason);
-  say(behind.length === 0 ? `Policy ${version} is in force.`
-    : `Policy ${version} is in force, but in partitions ${behind.join(", ")}, which have no worker now.`);
+  return behind.length === 0 ? `Policy ${version} is in force.`
+    : `Policy ${version} is in force, but in partitions ${behind.join(", ")}, which have no worker now.`;
 }
 
 async function put(policy, reason) {

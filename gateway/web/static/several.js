@@ -44,6 +44,8 @@ export function awaitList(waits) {
   at("choose-all").disabled = waits;
 }
 
+export const listIsAwaited = () => at("choose-all").disabled;
+
 function chooseAll() {
   for (const one of boxes()) {
     if (at("choose-all").checked) chosen.add(nameOf(one));

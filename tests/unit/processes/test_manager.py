@@ -543,6 +543,54 @@ def test_the_last_word_on_a_name_counts(world: World) -> None:
     assert len(world.spawned) == 1
 
 
+def test_a_retired_process_goes_on_and_has_no_successor(world: World) -> None:
+    """Frozen, it is killed as any other one; then its name is free."""
+    process = ready(world)
+    world.manager.retire("worker")
+    world.let(4.9)
+    assert world.phase() is Phase.READY
+    world.let(0.2)
+    assert process.code == -9
+    world.let(60.0)
+    assert len(world.spawned) == 1
+    assert world.events[-1] == Removed("worker")
+    assert world.manager.states == {}
+
+
+def test_one_that_waits_for_its_restart_retires_at_once(world: World) -> None:
+    """It has ended already."""
+    started(world)
+    for _ in range(2):
+        world.process().exit(1)
+        world.let(0)
+    assert world.phase() is Phase.BACKING_OFF
+    world.manager.retire("worker")
+    world.let(60.0)
+    assert world.alive() is None
+    assert world.manager.states == {}
+
+
+def test_a_retired_process_that_is_kept_has_a_successor(world: World) -> None:
+    """As if it had never been retired."""
+    process = ready(world)
+    world.manager.retire("worker")
+    world.manager.keep("worker")
+    process.exit(1)
+    world.let(0)
+    assert world.alive() is not None
+
+
+def test_the_successor_of_a_restart_retires_too(world: World) -> None:
+    """The restart drains, and nothing is started after it."""
+    world.obedient = False
+    process = ready(world)
+    world.manager.restart("worker")
+    world.manager.retire("worker")
+    process.exit(0)
+    world.let(60.0)
+    assert len(world.spawned) == 1
+
+
 def test_a_restart_drains_first(world: World) -> None:
     """A restart lets the process finish and starts the next one without a delay."""
     process = ready(world)
@@ -662,6 +710,7 @@ class Histories(RuleBasedStateMachine):
         self.world = World()
         self.manager = self.world.manager
         self.wanted: set[str] = set()
+        self.retired: set[str] = set()
         self.stopping = False
 
     def pick(self, data: Any) -> FakeProcess:
@@ -688,14 +737,27 @@ class Histories(RuleBasedStateMachine):
         self.manager.add(spec)
         if not self.stopping:
             self.wanted.add(name)
+            self.retired.discard(name)
 
-    @rule(name=names, act=st.sampled_from(["remove", "restart", "release"]))
+    @rule(name=names, act=st.sampled_from(["remove", "restart", "release", "retire"]))
     def ask(self, name: str, act: str) -> None:
         if name in self.manager.states:
             method: Callable[[str], None] = getattr(self.manager, act)
             method(name)
             if act == "remove":
                 self.wanted.discard(name)
+                self.retired.discard(name)
+            elif act == "retire" and name in self.wanted:
+                self.wanted.discard(name)
+                self.retired.add(name)
+
+    @rule(name=names)
+    def keep(self, name: str) -> None:
+        living = (Phase.STARTING, Phase.READY)
+        if name in self.retired and self.manager.states[name].phase in living:
+            self.manager.keep(name)
+            self.retired.discard(name)
+            self.wanted.add(name)
 
     @precondition(living)
     @rule(data=st.data(), code=st.sampled_from([0, 1, -9, HOLD]))
@@ -747,12 +809,20 @@ class Histories(RuleBasedStateMachine):
         self.manager.stop()
         self.stopping = True
         self.wanted.clear()
+        self.retired.clear()
+
+    @invariant()
+    def who_is_retired_ends_once(self) -> None:
+        states = self.manager.states
+        self.retired &= states.keys()
+        for name in self.retired:
+            assert states[name].phase is not Phase.BACKING_OFF
 
     @invariant()
     def what_is_wanted_is_kept(self) -> None:
         states = self.manager.states
         assert self.wanted <= set(states)
-        for name in set(states) - self.wanted:
+        for name in set(states) - self.wanted - self.retired:
             assert states[name].phase in (Phase.DRAINING, Phase.KILLING)
         for name, state in states.items():
             if state.phase is Phase.HELD:

@@ -17,11 +17,20 @@ def name_of(number: int) -> str:
 
 
 class FakeManager:
-    """The states of some workers, and who was removed."""
+    """The states of some workers, and who was removed or is not started again."""
 
     def __init__(self) -> None:
         self.states = {name_of(n): State(Phase.READY, 1, 0, 0.0) for n in range(3)}
         self.removed: list[str] = []
+        self.retired: set[str] = set()
+
+    def retire(self, name: str) -> None:
+        """Note it."""
+        self.retired.add(name)
+
+    def keep(self, name: str) -> None:
+        """Undo it."""
+        self.retired.discard(name)
 
     def remove(self, name: str) -> None:
         """Note it."""
@@ -88,11 +97,20 @@ def test_one_that_may_stay_waits_until_it_is_sure(
     workers.add(0, reassigned=False)
     clock.now += 1000
     workers.complete()
-    assert manager.removed == []
+    assert (manager.removed, manager.retired) == ([], set())
     workers.confirm()
+    assert manager.retired == {name_of(0)}
     clock.now += HANDOVER_SECONDS
     workers.complete()
     assert manager.removed == [name_of(0)]
+
+
+def test_one_that_ends_is_not_started_again(workers: Handover, manager: FakeManager):
+    """Its claim would take the partition from the host that has it now."""
+    workers.add(0)
+    assert manager.retired == {name_of(0)}
+    workers.take_back(0)
+    assert manager.retired == set()
 
 
 def test_one_that_is_taken_back_stays(workers: Handover, manager: FakeManager, clock: Clock):
