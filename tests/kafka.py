@@ -24,7 +24,7 @@ def at(kafka: str) -> Settings:
 
 def remove_topics(admin: AdminClient, *names: str) -> None:
     """Delete those of these topics that exist, and return when they are gone."""
-    while present := sorted(set(names) & set(admin.list_topics(timeout=10).topics)):
+    while present := sorted(set(names) & set(admin.list_topics(timeout=60).topics)):
         for future in admin.delete_topics(present).values():
             with contextlib.suppress(KafkaException):  # it is being deleted already
                 future.result()

@@ -36,6 +36,7 @@ class Up:
             "CERROJO_CACHE_DIR": str(cache_dir),
             "CERROJO_PARTITIONS": "2",
             "CERROJO_ARGON2_MEMORY_KIB": "1024",
+            "CERROJO_DEADLINE_SECONDS": "25",  # a busy machine is not what a test is about
         }
         self.output = data_dir.with_suffix(".out")
         self.make: subprocess.Popen[bytes] | None = None

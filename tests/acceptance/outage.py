@@ -165,6 +165,8 @@ class Guessing:
 
     def __init__(self, client: Client, name: str, clients: int) -> None:
         self.guesses: list[Guess] = []
+        self.stood_still = 0.0
+        """Seconds in which this process could not have heard of an answer."""
         self._client = client
         self._name = name
         self._clients = clients
@@ -174,7 +176,8 @@ class Guessing:
 
     async def __aenter__(self) -> Guessing:
         """Begin."""
-        self._tasks = [asyncio.ensure_future(self._guess_on()) for _ in range(self._clients)]
+        doing = [self._watch(), *(self._guess_on() for _ in range(self._clients))]
+        self._tasks = [asyncio.ensure_future(each) for each in doing]
         return self
 
     async def __aexit__(
@@ -195,6 +198,13 @@ class Guessing:
                 self._changed.clear()
                 await self._changed.wait()
                 seen = sum(map(good, self.guesses[start:]))
+
+    async def _watch(self) -> None:
+        while not self._enough.is_set():
+            began = time.monotonic()
+            await asyncio.sleep(0.1)
+            if (late := time.monotonic() - began - 0.1) > 0.5:
+                self.stood_still += late
 
     async def _guess_on(self) -> None:
         while not self._enough.is_set():

@@ -247,7 +247,7 @@ class RunningSystem:
     def log_size(self) -> int:
         """How many records stand in `attempts`."""
         partitions = (TopicPartition(ATTEMPTS, n) for n in range(self.partitions))
-        bounds = (self._reader.get_watermark_offsets(p, timeout=10) for p in partitions)
+        bounds = (self._reader.get_watermark_offsets(p, timeout=60) for p in partitions)
         return sum(end for _, end in bounds)
 
     def wait_for_all_decided(self) -> None:
@@ -432,9 +432,12 @@ class Client:
             await asyncio.sleep(PAUSE_SECONDS)
 
 
+NOT_NOW = (NOT_HEARD, "This gateway does not know now who is blocked")
+
+
 def is_heard(answer: Answer) -> bool:
-    """Whether its process had heard of a worker that could decide."""
-    return not (answer.status == 503 and NOT_HEARD in str(answer.body))
+    """Whether its process had heard of a worker that could decide, and of who is blocked."""
+    return not (answer.status == 503 and any(said in str(answer.body) for said in NOT_NOW))
 
 
 def statuses(answers: Iterable[Answer]) -> dict[int, int]:

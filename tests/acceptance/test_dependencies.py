@@ -24,7 +24,7 @@ from tests.kafka import remove_topics
 
 DEADLINE_SECONDS = 2.0
 BUSY_SECONDS = 8.0  # by which an answer may be late on a machine that does other things, too
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 180.0
 CLIENTS = 24
 GROWTH = 48 * 2**20  # bytes
 
@@ -195,7 +195,8 @@ def break_it(outage: Outage, system: RunningSystem, fault: Fault, enough: Callab
             await guessing.until(decided, 4 * CLIENTS, PATIENCE_SECONDS)
         assert before.keys() == after.keys(), "a gateway process has died of it"
         assert all(after[pid] - before[pid] < GROWTH for pid in before), (before, after)
-        assert max(guess.seconds for guess in guessing.guesses) < DEADLINE_SECONDS + BUSY_SECONDS
+        longest = max(guess.seconds for guess in guessing.guesses)
+        assert longest < DEADLINE_SECONDS + BUSY_SECONDS + guessing.stood_still
         await asyncio.to_thread(system.wait_for_all_decided)
         assert_as_the_log_has_it(system, guessing.guesses)
 

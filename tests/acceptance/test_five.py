@@ -17,9 +17,9 @@ RIGHT = "the right password"
 WRONG = "a wrong password"
 
 # A busy machine may take longer for a hundred hashes than a login's default deadline.
-PATIENT = {"CERROJO_DEADLINE_SECONDS": "30"}
+PATIENT = {"CERROJO_DEADLINE_SECONDS": "80"}
 MANY_IN_FLIGHT = {
-    **PATIENT,
+    "CERROJO_DEADLINE_SECONDS": "30",
     **CHEAPEST,
     "CERROJO_CHECKS_PER_USER": "1000",
 }
@@ -145,6 +145,6 @@ def test_the_log_alone_decides_where_no_verdict_comes_for_a_while(only_the_log: 
                 system.signal("worker partition", signal.SIGCONT)
             assert_blocked_at_five(await attack)
             decided += system.query("SELECT count(*) FROM audit WHERE username = %s", user)[0][0]
-        assert decided > ACCOUNTS * GUESSES / 2, "the blocklists refused them, not the log"
+        assert decided > ACCOUNTS * 20, "the blocklists refused them, not the log"
 
     run(system, scenario)

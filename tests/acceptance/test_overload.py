@@ -14,7 +14,7 @@ from tests.acceptance.system import Answer, Client, RunningSystem, run, statuses
 
 RIGHT = "the right password"
 CLIENTS = 200
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 180.0
 GROWTH = 48 * 2**20  # bytes
 LITTLE_ROOM = {
     "CERROJO_CHECKS_PER_USER": "8",

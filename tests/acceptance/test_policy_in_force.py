@@ -59,7 +59,7 @@ def short(start_system: StartSystem, tmp_path_factory: pytest.TempPathFactory) -
     return start_system(
         {
             **CHEAPEST,
-            "CERROJO_POLICY_BLOCK_SECONDS": "4",
+            "CERROJO_POLICY_BLOCK_SECONDS": "6",
             "CERROJO_GUESS_KEYS_FILE": str(keys),
         }
     )
@@ -72,11 +72,11 @@ def test_a_block_ends_when_its_time_is_over_and_doubles_the_next_time(short: Run
         await client.register("ana", RIGHT)
         first = await guess_until_blocked(client, "ana")
         assert first.status == 429
-        assert first.retry_after <= 4
+        assert first.retry_after <= 6
         await wait_out(client, "ana", first)
         second = await guess_until_blocked(client, "ana", times=4)  # one was the waiting's
         assert second.status == 429
-        assert second.retry_after <= 8
+        assert second.retry_after <= 12
         blocked = await client.operator("GET", "/blocked/ana")
         assert blocked.body["why"] == "5 wrong passwords within 900 s"
         await asyncio.sleep(second.retry_after)
@@ -84,12 +84,12 @@ def test_a_block_ends_when_its_time_is_over_and_doubles_the_next_time(short: Run
         assert (await client.operator("GET", "/blocked/ana")).status == 404
         third = await guess_until_blocked(client, "ana")
         assert third.status == 429
-        assert third.retry_after <= 4
+        assert third.retry_after <= 6
         lengths = (
             "SELECT until_ms - appended_ms FROM audit WHERE username = 'ana' AND until_ms > 0"
             " AND change > 0 ORDER BY appended_ms"
         )
-        assert short.query(lengths) == [(4_000,), (8_000,), (4_000,)]
+        assert short.query(lengths) == [(6_000,), (12_000,), (6_000,)]
 
     run(short, scenario)
 

@@ -178,7 +178,8 @@ def test_no_account_is_made_without_the_log(start_system: StartSystem):
         for pid in workers:  # at once: who has heard of none for two seconds asks for no verdict
             os.kill(pid, signal.SIGKILL)
         # The first waits for a verdict in vain; then it is known that nobody would give one.
-        for reason in ("No verdict came in time", "Nobody can decide"):
+        none, nobody = "No verdict came in time", "Nobody can decide"
+        for reason in ((none, nobody), (nobody,)):  # or it is known at once, on a busy machine
             answer = await client.post("/register", body("too-early"))
             assert (answer.status, list(answer.body)) == (503, ["error", "code"])
             assert answer.body["error"].startswith(reason)

@@ -44,7 +44,7 @@ from local.postgres import Postgres
 from settings import load
 from sql.roles import GATEWAY, OPERATOR, ROLES, WORKERS
 from tests.acceptance.make_up import Up, curl
-from tests.harness.command import said
+from tests.harness.command import doctor, said
 from tests.harness.kafka_rights import READS, REFUSALS, SOON_SECONDS, assert_rights, polled
 
 
@@ -204,7 +204,7 @@ def test_the_commands_come_with_rights_of_their_own(running: Up) -> None:
     assert said(env, "accounts", "import", "-", given=f"{account}\n")["created"] == 1
     assert said(env, "verify")["differences"] == []
     assert said(env, "whatif")["policies"]
-    found = {one["check"]: one for one in said(env, "doctor")["checks"]}
+    found = {one["check"]: one for one in json.loads(doctor(env).stdout)["checks"]}
     assert found["rights"]["sentence"] == "This client has those of commands."
     assert {one["check"] for one in found.values() if one["state"] != "ok"} == set()
     register, right, *_ = [

@@ -333,7 +333,8 @@ def test_an_attempt_is_asked_for_again_after_a_503(
         assert answer.status == 503
         assert answer.retry_after == 1
         assert list(answer.body) == ["verdict", "error", "code"]
-        assert (answer.body["verdict"], answer.body["code"]) == ("undecided", "unavailable")
+        assert answer.body["verdict"] == "undecided"
+        assert answer.body["code"] in ("unavailable", "overloaded")  # the deadline is short
 
         async def again() -> Answer:
             return await client.attempt(user, outcome, key="k")

@@ -45,3 +45,13 @@ def said(env: Mapping[str, str], *words: str, given: str = "") -> Any:
     done = cerrojo(env, *words, given=given)
     assert done.returncode == 0, done
     return json.loads(done.stdout)
+
+
+def doctor(env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """What it says, once no part of a busy machine stands still for a moment."""
+    done = cerrojo(env, "doctor")
+    for _ in range(10):
+        if "is not ready" not in done.stdout:
+            break
+        done = cerrojo(env, "doctor")
+    return done

@@ -255,7 +255,7 @@ def read_topic(kafka: str, topic: str) -> Iterator[Logged]:
             consumer.assign([partition])
             position = start
             while position < end:
-                message = consumer.poll(10.0)
+                message = consumer.poll(60.0)
                 if message is None or message.error() is not None:
                     raise RuntimeError(f"{topic} cannot be read: {message and message.error()}")
                 logged = _logged(message)
@@ -266,11 +266,11 @@ def read_topic(kafka: str, topic: str) -> Iterator[Logged]:
 
 
 def _bounds(consumer: Consumer, topic: str) -> list[tuple[TopicPartition, int, int]]:
-    partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
+    partitions = consumer.list_topics(topic, timeout=60).topics[topic].partitions
     found = []
     for number in sorted(partitions):
         partition = TopicPartition(topic, number)
-        start, end = consumer.get_watermark_offsets(partition, timeout=10) or (0, 0)
+        start, end = consumer.get_watermark_offsets(partition, timeout=60) or (0, 0)
         found.append((partition, start, end))
     return found
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 PAUSE_SECONDS = 0.01
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 180.0
 
 NOT_HEARD = "Nobody can decide about this account now"
 """Said before anything is written, by a process that has not heard of a worker for two seconds.

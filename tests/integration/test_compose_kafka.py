@@ -71,11 +71,12 @@ class ComposeKafka(Kafka):
 
     def probe(self) -> bool:
         """Whether it answers, to the administrator."""
-        options = client_options(self.settings("topics")) | {"log_level": 2}
-        return bool(AdminClient(options).list_topics(timeout=2.0).brokers)
+        return bool(AdminClient(self._administrator).list_topics(timeout=2.0).brokers)
 
     def __enter__(self) -> ComposeKafka:
         """Itself, when it answers."""
+        # Not by the thread that probes: they set the environment of the whole process.
+        self._administrator = client_options(self.settings("topics")) | {"log_level": 2}
         self.reserve_ports(taken=self.listeners.values())
         self.prepare(ProgressReporter())
         self._thread.start()

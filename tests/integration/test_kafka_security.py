@@ -33,6 +33,7 @@ from tests.acceptance.system import CHEAPEST, Client, RunningSystem, run
 from tests.harness.asking import decisions
 from tests.harness.kafka_rights import WRITES, assert_rights, may_write
 from tests.harness.secure_kafka import LIMITED, SecureKafka
+from tests.kafka import remove_topics
 from tests.paths import PROJECT
 
 WAYS = {
@@ -232,7 +233,7 @@ def test_one_who_may_not_make_topics_uses_those_that_are_there(
     make(broker, "given.blocks", 1, RETENTION)
     with pytest.raises(TopicError, match=r"given\.blocks has message.timestamp.type=CreateTime"):
         create_topics(admin, 4, 1, prefix="given.")
-    broker.admin.delete_topics(["given.blocks"])["given.blocks"].result()
+    remove_topics(broker.admin, "given.blocks")
     make(broker, "given.blocks", 1, RETENTION | appended)
     told: list[str] = []
     assert create_topics(admin, 4, 1, prefix="given.", report=told.append) == 4

@@ -107,6 +107,7 @@ def look_now(worker: Worker) -> None:
     """A turn with a heartbeat, for which it looks what is wanted."""
     worker._heartbeat_at = 0.0
     assert worker.run_once()
+    worker._heartbeat_at = float("inf")  # one look, however slow the machine is
     worker.flush()
 
 

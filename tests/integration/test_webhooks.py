@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -227,7 +228,8 @@ def test_one_that_dribbles_is_given_up(
         happen(connection, EXAMPLES[0])
         wait_until(lambda: dribbler.asked > 2)
         [one] = webhooks.listed(connection)
-        assert (one.waiting, one.failure) == (1, "it cannot be reached: timed out")
+        assert one.waiting == 1
+        assert re.fullmatch(r"it cannot be reached: .*timed out", one.failure or "")
         webhooks.remove(connection, "siem")
         deliveries.look()
         wait_until(lambda: not threads("post to"))
@@ -259,7 +261,8 @@ def test_a_name_that_is_looked_up_for_long_is_given_up(
         happen(connection, EXAMPLES[0])
         wait_until(lambda: len(lookups) > 1)
         [one] = webhooks.listed(connection)
-        assert (one.waiting, one.failure) == (1, "it cannot be reached: timed out")
+        assert one.waiting == 1
+        assert re.fullmatch(r"it cannot be reached: .*timed out", one.failure or "")
         webhooks.remove(connection, "siem")
         deliveries.look()
         wait_until(lambda: not threads("webhook"))  # the last try is given up, too

@@ -240,7 +240,8 @@ def test_no_header_is_costly(line: tuple[str, str | bytes]) -> None:
     def read() -> object:
         return sources.of(PROXY, headers)
 
-    assert seconds(read) < 0.002
+    machine = seconds(lambda: sum(range(50_000)))  # about a millisecond
+    assert seconds(read) < max(0.002, 4 * machine)
 
 
 def test_thousands_of_elements_are_not_read() -> None:
