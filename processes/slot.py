@@ -106,12 +106,13 @@ class Slot:
     def retire(self, now: float) -> None:
         """Let the process go on, and free the name once it has ended by itself."""
         self.finishing, self._next = True, None
-        if self._phase is Phase.BACKING_OFF:
+        if self._process is None:
             self._replace(now)
 
     def keep(self) -> None:
-        """Undo :meth:`retire`, for a process that has not been told to end."""
-        self.finishing = False
+        """Undo :meth:`retire`. A process that has been told to end, or is being killed, ends."""
+        if self._phase in (Phase.STARTING, Phase.READY):
+            self.finishing = False
 
     def restart(self, now: float) -> None:
         """Drain and start again. A process that is held or finishing is left as it is."""
@@ -215,6 +216,7 @@ class Slot:
 
     def _replace(self, now: float) -> None:
         if self._next is None:
+            self.due = None
             self._host.forget(self.spec.name)
             self._host.emit(Removed(self.spec.name))
             return

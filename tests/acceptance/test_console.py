@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, Route, expect
+from playwright.async_api import Page, Response, Route, expect
 
 from tests.acceptance.browsing import Visit
 from tests.acceptance.system import Client, RunningSystem
@@ -33,6 +33,12 @@ async def block(client: Client, user: str) -> None:
 async def look_at_everything(page: Page) -> None:
     """As it does where it comes to the front."""
     await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+
+
+async def taken_in(page: Page, answer: Response) -> None:
+    """Return when the page has done what it does with this answer."""
+    await answer.finished()
+    await page.evaluate("new Promise((done) => setTimeout(done))")
 
 
 @pytest.mark.parametrize(
@@ -220,7 +226,7 @@ def test_a_look_at_the_list_that_was_under_way_changes_nothing(system: RunningSy
         await page.locator("#choose-all").check()
         async with page.expect_response(lambda answer: answer.request == route.request) as late:
             await route.fulfill(json={"blocked": []})
-        await (await late.value).finished()
+        await taken_in(page, await late.value)
         await expect(page.locator("#names a")).to_have_text([f"under-way-{n}" for n in (2, 1, 0)])
         await page.unroute("**/blocked?*")
 
@@ -286,13 +292,13 @@ def test_an_older_answer_does_not_take_back_what_is_shown(system: RunningSystem,
         await page.route("**/blocked/overtaken", hold_the_first)
         await look_at_everything(page)
         await asyncio.wait_for(asked.wait(), 90)
-        before = await held[0].fetch()
+        before = await held[0].fetch(timeout=90_000)
         await page.locator("#unblock").click()
         await page.locator("#confirm-yes").click()
         await expect(state).to_have_text("Not blocked")
         async with page.expect_response(lambda answer: answer.request == held[0].request) as late:
             await held[0].fulfill(response=before)
-        await (await late.value).finished()
+        await taken_in(page, await late.value)
         assert await state.text_content() == "Not blocked"
 
     visit(system, scenario)

@@ -16,7 +16,7 @@ from bench.errors import BenchError
 from tests.acceptance.browsing import Visit
 from tests.acceptance.conftest import StartSystem
 from tests.acceptance.system import CHEAPEST, Client, RunningSystem
-from tests.acceptance.test_console import WRONG
+from tests.acceptance.test_console import WRONG, look_at_everything
 from tests.harness.console_looks import Looks
 from tests.harness.operators import OPERATOR_TOKEN
 
@@ -48,6 +48,25 @@ def test_everything_can_be_done_among_very_many_blocks(crowded: RunningSystem, v
         await looks.log_in(OPERATOR_TOKEN)
         await looks.all()
         assert len(looks.seconds) == 8
+
+    visit(crowded, scenario)
+
+
+def test_a_newer_block_comes_to_a_list_of_old_ones(crowded: RunningSystem, visit: Visit):
+    """The old one was behind more blocks than an answer looks at."""
+
+    async def scenario(client: Client, page: Page) -> None:
+        oldest = f"{blocks.NAMES}{BLOCKS}"  # by their order, of those that are blocked at once
+        names = page.locator("#names a")
+        await page.goto(crowded.operator_url)
+        await page.locator("#filter").fill(oldest)
+        await expect(names).to_have_text([oldest])
+        newer = await client.operator("POST", f"/blocked/{oldest}-newer", {"reason": "an attack"})
+        assert newer.status == 200
+        await look_at_everything(page)
+        await expect(names).to_have_text([f"{oldest}-newer"])
+        await page.locator("#next").click()
+        await expect(names).to_have_text([oldest])
 
     visit(crowded, scenario)
 

@@ -11,7 +11,7 @@ import pytest
 
 from processes import Exited, Ready
 from tests.acceptance.system import Client, RunningSystem, run
-from tests.harness.waiting import until
+from tests.harness.waiting import until, wait_until
 
 CLIENTS = 16
 RIGHT, WRONG = "the right password", "a wrong password"
@@ -130,5 +130,27 @@ def test_what_is_killed_comes_back_and_nothing_is_lost(
             assert answer.status in (200, 429), answer
             answers[user][answer.status] += 1
         assert_all_is_right(system, answers)
+
+    run(system, scenario)
+
+
+def test_who_lost_its_session_takes_no_partition_back(system: RunningSystem):
+    """Another host took it, and so its session ended. Which of both goes on, the group says."""
+    system.wait_for_all_ready()
+    old = system.pids("worker partition 0")
+    taken = system.query(
+        "WITH taken AS (UPDATE partition_progress SET epoch = epoch + 1, owner = 'another host'"
+        " WHERE partition = 0 RETURNING epoch)"
+        " SELECT pg_terminate_backend(pid) FROM taken, pg_stat_activity"
+        " WHERE application_name = 'cerrojo worker' AND datname = current_database()"
+    )
+    assert (True,) in taken
+    wait_until(lambda: (new := system.pids("worker partition 0")) and not set(new) & set(old))
+    assert "somebody else took the partition" in system.logs()
+    system.wait_for_all_ready()
+
+    async def scenario(client: Client) -> None:
+        await client.register("after-the-theft", RIGHT)
+        assert (await client.login("after-the-theft", RIGHT)).status == 200
 
     run(system, scenario)

@@ -34,6 +34,23 @@ def test_a_zombie_with_nothing_to_decide_does_not_say_that_it_lives(topics: str,
         assert not [m for m in since if isinstance(m, Heartbeat)]
 
 
+def test_who_comes_back_after_a_failure_sees_that_somebody_else_has_it(topics: str, database: str):
+    """An own claim, whose answer it may not have heard, is no other owner's; nor an older one."""
+    with Owners(topics) as owners:
+        owner = owners.new(database, "owner")
+        owner.claim()
+        assert owner.progress is not None
+        epoch = owner.progress.epoch
+        owner.claim()
+        assert not owner._store.taken("owner", epoch)
+        successor = owners.new(database, "successor")
+        successor.claim()
+        assert owner._store.taken("owner", epoch)
+        assert successor.progress is not None
+        later = successor.progress.epoch  # of a database that has gone back since
+        assert not owner._store.taken("owner", later)
+
+
 def test_who_does_not_reach_the_log_takes_no_partition(topics: str, database: str):
     """A host that is cut off from Kafka would fence the owner again and again."""
     with Owners(topics) as owners:

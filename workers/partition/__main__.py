@@ -98,7 +98,7 @@ def _own(clients: Clients, config: settings.Settings, stop: threading.Event) -> 
     # process has the same one.
     started = datetime.now(UTC).isoformat(" ", "milliseconds")
     owner = f"{socket.gethostname()} pid {os.getpid()} of {started}"
-    failures = 0
+    failures = epoch = 0
     while not stop.is_set():
         worker = Worker(
             clients.partition,
@@ -113,6 +113,8 @@ def _own(clients: Clients, config: settings.Settings, stop: threading.Event) -> 
             opener=clients.opener,
         )
         try:
+            if epoch and clients.store.taken(owner, epoch):
+                raise FencedError("somebody else took the partition while Kafka or Postgres failed")
             worker.claim()
             worker.heartbeat()  # at once: gateways wait for it, and a read may take a while
             manager_link().ready()
@@ -141,6 +143,8 @@ def _own(clients: Clients, config: settings.Settings, stop: threading.Event) -> 
             manager_link().say("failed", type(error).__name__)
             stop.wait(RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
             failures += 1
+        if worker.progress:
+            epoch = worker.progress.epoch
         clients.renew_publisher()
     return 0
 

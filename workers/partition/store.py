@@ -157,6 +157,16 @@ class Store:
             ).fetchone()
         return None if row is None else _progress(row)
 
+    def taken(self, owner: str, epoch: int) -> bool:
+        """Whether somebody else has claimed the partition since ``owner`` had this epoch."""
+        self._return_connection()  # what failed was on it
+        with self._connection() as connection:
+            row = connection.execute(
+                "SELECT epoch > %s AND owner <> %s FROM partition_progress WHERE partition = %s",
+                (epoch, owner, self.partition),
+            ).fetchone()
+        return row is not None and bool(row[0])
+
     def move(self, progress: Progress, missing: int) -> bool:
         """Store this progress's generation, topic and offset; False if the partition is not mine.
 

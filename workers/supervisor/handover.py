@@ -59,16 +59,16 @@ class Handover:
         if (name := self._name_of(number)) in self._manager.states:
             self._manager.retire(name)
 
-    def take_back(self, number: int) -> Phase | None:
-        """Keep this partition's worker: its phase, or None where a new worker is needed."""
+    def take_back(self, number: int) -> bool:
+        """Keep this partition's worker; False where a new one is needed."""
         if self._deadlines.pop(number, None) is None:
-            return None
+            return False
         name = self._name_of(number)
         state = self._manager.states.get(name)
-        if state is None or state.phase in (Phase.DRAINING, Phase.KILLING):
-            return None
+        if state is None or state.phase not in (Phase.STARTING, Phase.READY):
+            return False
         self._manager.keep(name)
-        return state.phase
+        return True
 
     def complete(self) -> None:
         """Remove workers that were fenced, and those whose successor did not come in time."""

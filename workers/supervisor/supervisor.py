@@ -232,14 +232,11 @@ class Supervisor:
         consumer.pause(assigned)
         self.joined = True
         numbers = {partition.partition for partition in assigned}
-        self._handover.confirm()
+        self._handover.confirm()  # first, so that the name of one that is being killed can be taken
         for number in sorted(numbers):
             if number < self._partitions:
-                match self._handover.take_back(number):
-                    case None:
-                        self.manager.add(_spec(number))
-                    case "held":
-                        self._fenced.add(number)
+                if not self._handover.take_back(number):
+                    self.manager.add(_spec(number))
             else:
                 logger.warning(
                     "The topic has more partitions than are used; this one is unused until "
@@ -337,7 +334,8 @@ class Supervisor:
                 state = self.manager.states.get(event.name)
                 if state is None or state.pid is None:  # else its successor clears the gauges
                     forget(f"partition-{number}")
-                self._deaths.died(number)
+                if number not in self._handover:  # else its successor may die elsewhere
+                    self._deaths.died(number)
             case Started() if event.name in self._started:
                 metrics.RESTARTS.labels("worker").inc()
             case Started():

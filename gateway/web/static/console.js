@@ -30,6 +30,7 @@ function say(text) {
 // ---- Are the parts well? ----------------------------------------------------------------------
 
 async function lookAtParts() {
+  const counts = look("parts");
   let parts, trouble;
   try {
     const { body } = await ask("GET", "/readyz", [200, 503]);
@@ -40,6 +41,7 @@ async function lookAtParts() {
     parts = [["gateway", "away"]];
     trouble = [`${words(error)} What is shown below may be old; this page keeps trying.`];
   }
+  if (!counts()) return;
   at("parts").replaceChildren(...parts.map(([part, word]) => (word === "ok"
     ? element("li", `${capital(part)} ok`) : element("li", `${capital(part)} not ready`, "bad"))));
   const old = [...at("problems").children].map((p) => p.textContent);
@@ -60,20 +62,28 @@ function nameThePage() {
 
 // What is being chosen stays where it is, also where the answer is on its way already.
 const standsStill = () => anyChosen() && !listIsAwaited();
-const refreshList = () => (standsStill() ? null : lookAtList(standsStill));
+const refreshList = () => (standsStill() ? null : lookAtList());
 
-async function lookAtList(tooLate = () => false) {
+// By a page's address the one behind the blocks that were looked at for it in vain. After that only
+// newer ones are looked at again.
+const passed = new Map();
+
+async function lookAtList() {
   const counts = look("list");
-  let address = pages.at(-1);
+  const address = pages.at(-1);
+  // Another page was chosen meanwhile, or accounts were.
+  const tooLate = () => address !== pages.at(-1) || standsStill() || !counts();
   try {
     let { body, link } = await ask("GET", address);
-    if (address !== pages.at(-1) || tooLate() || !counts()) return; // or another page was chosen meanwhile
+    if (tooLate()) return;
     // An answer looks at a bounded number of blocks: the first one that is wanted may be behind them.
+    let further = passed.get(address) ?? nextPage(link);
     while (body.blocked.length === 0 && nextPage(link)) {
-      show("list-empty", "Looking at older blocks…");
-      address = pages[pages.length - 1] = nextPage(link);
-      ({ body, link } = await ask("GET", address));
-      if (address !== pages.at(-1) || tooLate() || !counts()) return;
+      if (!passed.has(address)) show("list-empty", "Looking at older blocks…");
+      passed.set(address, further);
+      ({ body, link } = await ask("GET", further));
+      if (tooLate()) return;
+      further = nextPage(link);
     }
     next = nextPage(link);
     awaitList(false);
@@ -81,7 +91,7 @@ async function lookAtList(tooLate = () => false) {
     show("list-error", "");
     at("updated").textContent = `Updated ${clock(new Date())}.`;
   } catch (error) {
-    if (address !== pages.at(-1)) return;
+    if (tooLate()) return;
     show("list-error", words(error));
   }
   at("previous").disabled = pages.length < 2;
@@ -154,6 +164,7 @@ let filtering; // timer of the filter: one look for a word, and not one for each
 
 function filter() {
   clearTimeout(filtering);
+  passed.clear();
   pages.splice(0, pages.length, firstPage(at("filter").value.trim()));
   leaveList();
   filtering = setTimeout(refreshList, TYPING);
@@ -198,7 +209,7 @@ async function lookAtBlock(name) {
     showBlock(status === 200 ? body : null);
     show("user-error", "");
   } catch (error) {
-    if (name === user) show("user-error", words(error));
+    if (name === user && counts()) show("user-error", words(error));
   }
 }
 
@@ -225,7 +236,7 @@ async function lookAtAttempts(name) {
     showHistory(body.attempts, nextPage(link));
     show("attempts-error", "");
   } catch (error) {
-    if (name === user) show("attempts-error", words(error));
+    if (name === user && address === historyPage(name) && counts()) show("attempts-error", words(error));
   }
 }
 
@@ -239,7 +250,7 @@ async function turnAttempts(further) {
 async function lookWhoAsks() {
   try {
     const { body } = await ask("GET", "/operator");
-    if (body.operator !== null) showOperator(body); // else a login meanwhile counts
+    if (operator === null) showOperator(body); // else a login meanwhile counts
   } catch (error) {
     words(error); // what is away is said elsewhere
   }
@@ -438,7 +449,7 @@ document.addEventListener("visibilitychange", () => {
 });
 window.addEventListener("hashchange", choose);
 at("zone").textContent = `Times are in ${Intl.DateTimeFormat().resolvedOptions().timeZone}.`;
-chooseSeveral(whenLoggedIn, lookAtList, say);
+chooseSeveral(whenLoggedIn, refreshList, say);
 choose();
 lookWhoAsks();
 keepLooking();

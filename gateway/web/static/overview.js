@@ -40,7 +40,7 @@ async function fillPart(part, address, fill) {
     fill(body, link);
     show(`${part}-error`, "");
   } catch (error) {
-    show(`${part}-error`, words(error));
+    if (counts()) show(`${part}-error`, words(error));
   }
 }
 

@@ -10,13 +10,15 @@ let looked; // the policy that was looked at, which must be in force still
 
 // Fill the form with what is in force now, and show it.
 export async function askForPolicy(say) {
+  let policy;
   try {
-    looked = (await ask("GET", "/policy")).body.policy;
+    ({ policy } = (await ask("GET", "/policy")).body);
   } catch (error) {
     say(words(error));
     return;
   }
-  if (at("changing").open) return; // it was asked for twice
+  if (document.querySelector("dialog[open]")) return; // it was asked for twice, or something else meanwhile
+  looked = policy;
   at("policy-fields").replaceChildren(
     ...Object.entries(looked).filter(([name]) => name !== "version").map(([name, value]) => field(name, value)));
   at("policy-reason").value = "";
@@ -51,14 +53,16 @@ export async function putPolicy() {
 }
 
 async function put(policy, reason) {
+  const before = looked;
   try {
     return (await ask("PUT", "/policy", [200, 202], { policy, reason })).body;
   } catch (error) {
     if (error.status !== 409) throw error;
-    looked = (await ask("GET", "/policy")).body.policy;
-    const has = Object.keys(looked).filter((name) => name !== "version" && looked[name] !== policy[name]);
-    throw new Problem(`Somebody else changed it: policy ${looked.version} is in force now`
-      + `${has.length ? `, and has ${has.map((name) => `${name} ${looked[name]}`).join(", ")}` : ""}.`
+    const now = (await ask("GET", "/policy")).body.policy;
+    if (looked === before) looked = now; // else the form was opened anew, with what it looked at
+    const has = Object.keys(now).filter((name) => name !== "version" && now[name] !== policy[name]);
+    throw new Problem(`Somebody else changed it: policy ${now.version} is in force now`
+      + `${has.length ? `, and has ${has.map((name) => `${name} ${now[name]}`).join(", ")}` : ""}.`
       + " Put yours in its place by the same button, or leave it.");
   }
 }

@@ -136,6 +136,7 @@ async function lift(event) {
     at("lifting").close();
     at("names").focus();
   }
+  awaitList(true); // what is still chosen keeps no list of before
   changed();
 }
 

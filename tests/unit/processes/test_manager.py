@@ -570,6 +570,26 @@ def test_one_that_waits_for_its_restart_retires_at_once(world: World) -> None:
     assert world.manager.states == {}
 
 
+def test_one_that_is_held_retires_at_once(world: World) -> None:
+    """So that no release starts it."""
+    ready(world).exit(HOLD)
+    world.let(0)
+    assert world.phase() is Phase.HELD
+    world.manager.retire("worker")
+    assert world.manager.states == {}
+
+
+def test_one_that_dies_at_its_last_moment_is_not_started(world: World) -> None:
+    """Its death is seen by the look for signs of life, and not before."""
+    process = ready(world)
+    world.manager.retire("worker")
+    world.deaf = True
+    process.exit(1)
+    world.let(60.0)
+    assert len(world.spawned) == 1
+    assert world.manager.states == {}
+
+
 def test_a_retired_process_that_is_kept_has_a_successor(world: World) -> None:
     """As if it had never been retired."""
     process = ready(world)
@@ -751,10 +771,12 @@ class Histories(RuleBasedStateMachine):
                 self.wanted.discard(name)
                 self.retired.add(name)
 
+    def going_on(self, name: str) -> bool:
+        return self.manager.states[name].phase in (Phase.STARTING, Phase.READY)
+
     @rule(name=names)
     def keep(self, name: str) -> None:
-        living = (Phase.STARTING, Phase.READY)
-        if name in self.retired and self.manager.states[name].phase in living:
+        if name in self.retired and self.going_on(name):
             self.manager.keep(name)
             self.retired.discard(name)
             self.wanted.add(name)
@@ -816,7 +838,7 @@ class Histories(RuleBasedStateMachine):
         states = self.manager.states
         self.retired &= states.keys()
         for name in self.retired:
-            assert states[name].phase is not Phase.BACKING_OFF
+            assert states[name].phase not in (Phase.BACKING_OFF, Phase.HELD)
 
     @invariant()
     def what_is_wanted_is_kept(self) -> None:

@@ -114,12 +114,12 @@ def test_one_that_ends_is_not_started_again(workers: Handover, manager: FakeMana
 
 
 def test_one_that_is_taken_back_stays(workers: Handover, manager: FakeManager, clock: Clock):
-    """Its phase says what is to be done: nothing, a release, or a new one."""
+    """One that ends already, or was never there, has a successor."""
     for number in range(3):
         workers.add(number)
-    manager.states[name_of(1)] = State(Phase.HELD, None, 0, 0.0)
+    manager.states[name_of(1)] = State(Phase.KILLING, 1, 0, 0.0)
     manager.states[name_of(2)] = State(Phase.DRAINING, 1, 0, 0.0)
-    assert [workers.take_back(n) for n in range(4)] == [Phase.READY, Phase.HELD, None, None]
+    assert [workers.take_back(n) for n in range(4)] == [True, False, False, False]
     clock.now += 1000
     workers.complete()
     assert manager.removed == []
