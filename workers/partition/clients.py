@@ -18,6 +18,10 @@ from workers.partition.publisher import Publisher, PublishError
 from workers.partition.seals import AUDIT_LOG
 from workers.partition.store import Store
 
+CONNECTION_SECONDS = 0.5
+"""A claim waits this long for a connection to Postgres. The pool tries twice when it is asked for
+one, and then not before it is asked again; a try that takes longer goes on meanwhile."""
+
 FAILURES = (psycopg.Error, PoolTimeout, KafkaException, PublishError, LogMovedError)
 """Errors after which a worker claims again: Kafka or Postgres was away or has been replaced."""
 
@@ -38,7 +42,7 @@ class Clients:
         )
         signature_metrics.SIGNING.set(self._keys is not None)
         sealer = Sealer(self._keys, config.prefixed(AUDIT_LOG))
-        self.store = Store(config.require_database(), partition, sealer)
+        self.store = Store(config.require_database(), partition, sealer, CONNECTION_SECONDS)
         self.store.open()
         self.reader = AttemptReader(config, partition)
         self.publisher = Publisher(config, partition, self._keys)

@@ -88,10 +88,16 @@ class UnstorableError(Exception):
 class Store:
     """One partition's data in the database. Every method may raise ``psycopg.Error``.
 
-    ``sealer`` signs what vouches for the audit.
+    ``sealer`` signs what vouches for the audit. A use waits ``patience`` seconds for a connection.
     """
 
-    def __init__(self, database_url: str, partition: int, sealer: Sealer = UNSIGNED) -> None:
+    def __init__(
+        self,
+        database_url: str,
+        partition: int,
+        sealer: Sealer = UNSIGNED,
+        patience: float = 3.0,
+    ) -> None:
         self.partition = partition
         self._seals = SealChain(sealer)
         self.record_not_to_blame = False
@@ -107,7 +113,7 @@ class Store:
             max_size=1,
             num_workers=1,
             open=False,
-            timeout=3.0,
+            timeout=patience,
             reconnect_timeout=0,
             max_lifetime=86_400.0,  # a new connection costs a claim
             check=ConnectionPool.check_connection,
