@@ -108,9 +108,12 @@ class ProcessManager:
         """
         self._slot(name).retire(self._clock())
 
-    def keep(self, name: str) -> None:
-        """Start a retired process again after its end, as any other one."""
-        self._slot(name).keep()
+    def keep(self, name: str) -> bool:
+        """Start a retired process again after its end, as any other one.
+
+        False where that end has begun: it has been told to end, or is being killed.
+        """
+        return self._slot(name).keep()
 
     def release(self, name: str) -> None:
         """Restart a process that is held; does nothing where it is not held."""

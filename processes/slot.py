@@ -109,10 +109,12 @@ class Slot:
         if self._process is None:
             self._replace(now)
 
-    def keep(self) -> None:
-        """Undo :meth:`retire`. A process that has been told to end, or is being killed, ends."""
-        if self._phase in (Phase.STARTING, Phase.READY):
+    def keep(self) -> bool:
+        """Undo :meth:`retire`; False where the process ends all the same."""
+        goes_on = self._phase in (Phase.STARTING, Phase.READY)
+        if goes_on:
             self.finishing = False
+        return goes_on
 
     def restart(self, now: float) -> None:
         """Drain and start again. A process that is held or finishing is left as it is."""

@@ -64,11 +64,7 @@ class Handover:
         if self._deadlines.pop(number, None) is None:
             return False
         name = self._name_of(number)
-        state = self._manager.states.get(name)
-        if state is None or state.phase not in (Phase.STARTING, Phase.READY):
-            return False
-        self._manager.keep(name)
-        return True
+        return name in self._manager.states and self._manager.keep(name)
 
     def complete(self) -> None:
         """Remove workers that were fenced, and those whose successor did not come in time."""

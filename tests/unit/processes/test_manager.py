@@ -504,14 +504,15 @@ def test_a_removed_process_that_dies_is_not_started_again(world: World) -> None:
     assert len(world.spawned) == 1
 
 
-def test_removing_one_that_waits_for_its_restart(world: World) -> None:
-    """A process that is backing off is forgotten at once when removed."""
+@pytest.mark.parametrize("how", ["remove", "retire"])
+def test_removing_one_that_waits_for_its_restart(world: World, how: str) -> None:
+    """A process that is backing off is forgotten at once when removed, or retired."""
     started(world)
     for _ in range(2):
         world.process().exit(1)
         world.let(0)
     assert world.phase() is Phase.BACKING_OFF
-    world.manager.remove("worker")
+    getattr(world.manager, how)("worker")
     world.let(60.0)
     assert world.alive() is None
     assert world.manager.states == {}
@@ -557,19 +558,6 @@ def test_a_retired_process_goes_on_and_has_no_successor(world: World) -> None:
     assert world.manager.states == {}
 
 
-def test_one_that_waits_for_its_restart_retires_at_once(world: World) -> None:
-    """It has ended already."""
-    started(world)
-    for _ in range(2):
-        world.process().exit(1)
-        world.let(0)
-    assert world.phase() is Phase.BACKING_OFF
-    world.manager.retire("worker")
-    world.let(60.0)
-    assert world.alive() is None
-    assert world.manager.states == {}
-
-
 def test_one_that_is_held_retires_at_once(world: World) -> None:
     """So that no release starts it."""
     ready(world).exit(HOLD)
@@ -594,7 +582,7 @@ def test_a_retired_process_that_is_kept_has_a_successor(world: World) -> None:
     """As if it had never been retired."""
     process = ready(world)
     world.manager.retire("worker")
-    world.manager.keep("worker")
+    assert world.manager.keep("worker")
     process.exit(1)
     world.let(0)
     assert world.alive() is not None
@@ -777,7 +765,7 @@ class Histories(RuleBasedStateMachine):
     @rule(name=names)
     def keep(self, name: str) -> None:
         if name in self.retired and self.going_on(name):
-            self.manager.keep(name)
+            assert self.manager.keep(name)
             self.retired.discard(name)
             self.wanted.add(name)
 

@@ -28,9 +28,12 @@ class FakeManager:
         """Note it."""
         self.retired.add(name)
 
-    def keep(self, name: str) -> None:
-        """Undo it."""
-        self.retired.discard(name)
+    def keep(self, name: str) -> bool:
+        """Undo it, where the worker does not end already."""
+        goes_on = self.states[name].phase is Phase.READY
+        if goes_on:
+            self.retired.discard(name)
+        return goes_on
 
     def remove(self, name: str) -> None:
         """Note it."""

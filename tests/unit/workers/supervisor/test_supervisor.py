@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 
+from processes.events import Exited
 from workers.supervisor.supervisor import Supervisor
 
 
@@ -65,3 +66,18 @@ def test_standbys_are_looked_after_whatever_the_workers_do(ready: bool, asked: l
     )
     Supervisor.step(cast(Any, supervisor))
     assert standbys.asked == asked
+
+
+@pytest.mark.parametrize(("handed_over", "blamed"), [(set(), [2]), ({2}, [])])
+def test_the_death_of_a_worker_that_is_handed_over_says_nothing(
+    handed_over: set[int], blamed: list[int]
+):
+    """Its successor is another host's: an owner's death there is another one."""
+    died: list[int] = []
+    supervisor = SimpleNamespace(
+        manager=SimpleNamespace(states={"worker partition 2": SimpleNamespace(pid=8)}),
+        _handover=handed_over,
+        _deaths=SimpleNamespace(died=died.append),
+    )
+    Supervisor._on_event(cast(Any, supervisor), Exited("worker partition 2", 7, -9, 1.0, False))
+    assert died == blamed
