@@ -7,6 +7,9 @@ both. Each change says which of them comes first, and so what a failure in betwe
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Protocol
 
 from psycopg import AsyncConnection
@@ -19,6 +22,7 @@ from events.messages import (
     Enabled,
     PasswordChanged,
     Registered,
+    Request,
     Unblock,
     Verdict,
 )
@@ -26,6 +30,7 @@ from gateway.errors import NameTakenError, NotFoundError, UnavailableError
 from gateway.kafka.verdict_retry import MakeExpiring, seconds_until
 from gateway.operators import By
 from gateway.postgres.accounts import (
+    GOOD_SECONDS,
     KnownAccount,
     change_disabled,
     change_password_hash,
@@ -38,10 +43,23 @@ from gateway.postgres.database import Queries
 COMMIT_SECONDS = 0.1
 """The part of the deadline that is kept for the commit, if the verdict comes at the last moment."""
 
+TIMER_SECONDS = 0.01
+"""More than a timer may come too early."""
+
 NOBODY = By()
 """Of changes by people themselves."""
 
 NO_ACCOUNT = "There is no account of this name"
+
+
+@asynccontextmanager
+async def _answered_late() -> AsyncIterator[None]:
+    """What follows a commit lasts until no login relies any more on what it had read before."""
+    answer_at = time.monotonic() + GOOD_SECONDS + TIMER_SECONDS
+    try:
+        yield
+    finally:
+        await asyncio.sleep(max(0.0, answer_at - time.monotonic()))
 
 
 class Log(Protocol):
@@ -108,16 +126,17 @@ class AccountChanges:
             ) from None
         if changed is None:
             raise NotFoundError(NO_ACCOUNT)
-        try:
-            await self._log.ask(
-                user,
-                due,
-                lambda id_, reply, *rest: PasswordChanged(id_, reply, user, *rest, **by._asdict()),
-            )
-        except UnavailableError:
-            raise UnavailableError(
-                "The new password is in force; what stood against the account may stand still"
-            ) from None
+
+        def lifting(id_: bytes, reply: int, partitions: int, expires_ms: int) -> Request:
+            return PasswordChanged(id_, reply, user, partitions, expires_ms, **by._asdict())
+
+        async with _answered_late():
+            try:
+                await self._log.ask(user, due, lifting)
+            except UnavailableError:
+                raise UnavailableError(
+                    "The new password is in force; what stood against the account may stand still"
+                ) from None
         return changed
 
     async def forget_devices(self, user: str, due: float, by: By) -> None:
@@ -148,12 +167,13 @@ class AccountChanges:
 
     async def _note(self, done: str, user: str, due: float, note: MakeExpiring) -> None:
         """Let the log have what is done already, which must not wait for Kafka."""
-        try:
-            await self._log.ask(user, due, note)
-        except UnavailableError as error:
-            raise UnavailableError(
-                f"{done}, and the audit may not say so. Ask again: {error}"
-            ) from None
+        async with _answered_late():
+            try:
+                await self._log.ask(user, due, note)
+            except UnavailableError as error:
+                raise UnavailableError(
+                    f"{done}, and the audit may not say so. Ask again: {error}"
+                ) from None
 
     async def find(self, user: str, due: float) -> KnownAccount | None:
         """What operators may know of an account; None where there is none."""
@@ -178,10 +198,11 @@ class AccountChanges:
                     lambda id_, reply, *rest: Unblock(id_, reply, user, *rest, **by._asdict()),
                 )
                 continue
+            # It may have been changed since, or somebody may have had it locked.
+            async with _answered_late():
+                account = await self.find(user, due)
             if first is None:
                 return False
-            # It may have been changed since, or somebody may have had it locked.
-            account = await self.find(user, due)
             if account is None or account.registered_ms != first.registered_ms:
                 return True
 

@@ -6,6 +6,7 @@ remember how far it came.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 import psycopg
 
 from gateway.accounts.records import BadLine, Record
+from gateway.postgres.accounts import GOOD_SECONDS
 
 CHUNK_LINES = 10_000
 """Of one transaction. A registration of one of its names waits for it, some tenths of a second."""
@@ -134,6 +136,8 @@ def write(
         for bad in sorted(refused + kept):
             report(bad)
         after_chunk(counts)
+    if counts.replaced:
+        time.sleep(GOOD_SECONDS)  # or a login under way could rely on what it had read before
     return counts
 
 

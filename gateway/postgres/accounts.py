@@ -8,6 +8,10 @@ from typing import Any, NamedTuple
 from psycopg import AsyncConnection, AsyncCursor
 from psycopg.rows import class_row
 
+GOOD_SECONDS = 0.5
+"""What was read of an account may be relied on so long after the reading began. Whoever gives one
+another version says so that much later than the commit: no login relies on the former one then."""
+
 
 class Account(NamedTuple):
     """What a login needs to know of an account."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -22,7 +23,7 @@ from gateway.errors import (
 from gateway.kafka.verdict_retry import seconds_until
 from gateway.passwords.hash_client import Checking
 from gateway.passwords.hash_protocol import BadHashError, Lane
-from gateway.postgres.accounts import Account
+from gateway.postgres.accounts import GOOD_SECONDS, Account
 from gateway.services import LoginServices, blocked
 from gateway.sources import user_agent_of
 from gateway.web.credentials import Credentials
@@ -41,6 +42,8 @@ class Proof(NamedTuple):
 
     account: Account
     """As it was when the password was checked."""
+    read_at: float
+    """When its reading began, on the monotonic clock."""
     outdated: bool
     """Whether the hash was made by other settings than today's."""
     lane: Lane
@@ -75,6 +78,7 @@ async def prove(
         async with here.account_turns.turn(name, here.seconds_to_begin(due), client_gone) as alone:
             # Others' guesses may have blocked it.
             await _refuse_what_is_blocked(here, user, device, due)
+            read_at = time.monotonic()
             account = await here.account_loader.account(user, seconds_until(due))
             if device and (account is None or account.version != device.version):
                 device, source = None, limits.source(address)
@@ -113,18 +117,18 @@ async def prove(
         raise
     limits.succeeded(source, user)
     assert account, "A password was right for an account that is not there"
-    return Proof(account, checking.outdated, lane, address or "")
+    return Proof(account, read_at, checking.outdated, lane, address or "")
 
 
-async def refuse_what_has_changed(
-    here: LoginServices, user: str, account: Account, due: float
-) -> None:
+async def refuse_what_has_changed(here: LoginServices, user: str, proof: Proof, due: float) -> None:
     """Raise WrongPasswordError unless the account is still the one whose password was checked.
 
-    Asked after the verdict, so that no login succeeds by a password whose change was answered.
+    Asked last, so that no login succeeds by a password whose change was answered.
     """
+    if time.monotonic() - proof.read_at < GOOD_SECONDS:
+        return
     now = await here.account_loader.account(user, seconds_until(due))
-    if now is None or now.disabled or now.version != account.version:
+    if now is None or now.disabled or now.version != proof.account.version:
         raise WrongPasswordError
 
 

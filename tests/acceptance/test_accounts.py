@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from events.signatures import Opener
+from gateway.postgres.accounts import GOOD_SECONDS
 from oracle.verify import AUDIT_LOG, verify
 from tests.acceptance.conftest import StartSystem
 from tests.acceptance.system import CHEAPEST, Answer, Client, RunningSystem, run, statuses
@@ -166,7 +167,7 @@ def test_a_login_in_flight_does_not_outlive_a_change(
 ):
     """Its password was right and its verdict accepts, and still it gets in no more.
 
-    The change is made in the database, as another gateway would make it: it could be answered
+    The change is made in the database, as another gateway would make it, which could answer it
     before the workers go on.
     """
     user = f"in-flight-{change.split()[0]}"
@@ -194,6 +195,7 @@ def test_a_login_in_flight_does_not_outlive_a_change(
             login = await in_flight(client)
             if changed:
                 execute(system, statement, user)
+                await asyncio.sleep(GOOD_SECONDS)  # so long no gateway answers it
             freeze(False)
             answer = await login
             assert answer.status == (401 if changed else 200), answer

@@ -88,7 +88,7 @@ async def _decide(
     if proof.outdated:
         by = here.hash_client.begin_by(due)  # the rest is for what follows
         await _renew(here, proof, credentials, by, request.gone)
-    await refuse_what_has_changed(here, credentials.user, proof.account, due)
+    await refuse_what_has_changed(here, credentials.user, proof, due)
     return proof.account
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -90,6 +91,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
         world.happened.append("another version")
         return world.account is not None
 
+    monkeypatch.setattr(account_changes, "GOOD_SECONDS", 0.0)
     monkeypatch.setattr(account_changes, "change_disabled", change_disabled)
     monkeypatch.setattr(account_changes, "change_version", change_version)
     monkeypatch.setattr(account_changes, "select_account", select_account)
@@ -232,7 +234,7 @@ def test_a_deletion_that_somebody_holds_up_ends_with_the_deadline(
     assert len(world.asked) == 5
 
 
-def disable(world: World, disabled: bool) -> None:
+def disable(world: World, disabled: bool = True) -> None:
     """Ana, or enable her."""
     changes = AccountChanges(world, world, 4)
     asyncio.run(changes.set_disabled("ana", disabled, time.monotonic() + PATIENCE_SECONDS, BY))
@@ -274,3 +276,29 @@ def test_nothing_is_noted_of_no_account(world: World) -> None:
         with pytest.raises(NotFoundError):
             change()
     assert world.asked == []
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        *[
+            (change, Decision.ACCEPTED)
+            for change in (set_password, disable, forget_devices, delete)
+        ],
+        # What is in Postgres by then is said to be in force.
+        *[(change, UnavailableError("away")) for change in (set_password, disable, forget_devices)],
+    ],
+)
+def test_no_change_is_answered_while_a_login_may_rely_on_what_it_read_before(
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[World], object],
+    told: Decision | RequestError,
+) -> None:
+    """Else it could get in after the answer, by what was changed."""
+    monkeypatch.setattr(account_changes, "GOOD_SECONDS", 0.1)
+    world.decisions = [told]
+    began = time.monotonic()
+    with suppress(UnavailableError):
+        change(world)
+    assert time.monotonic() - began > 0.1

@@ -358,17 +358,24 @@ def test_without_a_usable_key_no_attempt_is_made(tmp_path: Path) -> None:
         (UnavailableError("away"), 503),
     ],
 )
-def test_an_accepted_login_looks_once_more_at_its_account(
-    after: Account | Exception, expected: int
+def test_an_accepted_login_that_took_long_looks_once_more_at_its_account(
+    after: Account | Exception, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It may have been changed, and that be answered, while the log decided."""
+    monkeypatch.setattr(password_check, "GOOD_SECONDS", 0.0)
     status, attempts = login(CURRENT, after=after)
     assert status == expected
     assert [attempt.right for attempt in attempts] == [True]
 
 
-def test_a_change_while_its_hash_is_renewed_is_seen() -> None:
+def test_an_accepted_login_relies_on_what_it_has_just_read() -> None:
+    """A change that it does not see is not answered yet, so the login was before it."""
+    assert login(CURRENT, after=UnavailableError("away"))[0] == 200
+
+
+def test_a_change_while_its_hash_is_renewed_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """That can take most of the deadline, and the change may be answered meanwhile."""
+    monkeypatch.setattr(password_check, "GOOD_SECONDS", 0.0)
     changed = Account("another hash", 2, disabled=False)
     assert login(OUTDATED, after=changed, after_renewal=True)[0] == 401
     assert login(CURRENT, after=changed, after_renewal=True)[0] == 200  # it is not renewed
