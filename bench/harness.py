@@ -163,7 +163,8 @@ def warm(system: Up, seconds: float) -> None:
     """
     if not seconds:
         return
-    java = [process for process in system.family() if process.name() == "java"]
+    names = system.of_each(psutil.Process.name)
+    java = [process for process, name in names.items() if name == "java"]
     with login_processes(system, env=CHEAPEST) as (port, _, _):
         job = Job(
             port=port,

@@ -9,9 +9,10 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
 
@@ -19,6 +20,8 @@ from bench.errors import BenchError
 from local import tcp_ports
 from local.kafka_users import KafkaUsers
 from local.postgres import Postgres
+
+T = TypeVar("T")
 
 PROJECT = Path(__file__).parents[1]
 CACHE = PROJECT / ".cerrojo" / "cache"
@@ -66,9 +69,18 @@ class Up:
         """All its processes, servers and all."""
         return [*psutil.Process(self.process.pid).children(recursive=True), *self.further]
 
+    def of_each(self, read: Callable[[psutil.Process], T]) -> dict[psutil.Process, T]:
+        """What `read` gives for each of its processes, any of which may end meanwhile."""
+        found = {}
+        for process in self.family():
+            with suppress(psutil.NoSuchProcess):
+                found[process] = read(process)
+        return found
+
     def processes(self, title: str) -> list[psutil.Process]:
         """Those whose title begins so, as in "gateway login"."""
-        return [p for p in self.family() if " ".join(p.cmdline()).startswith(f"cerrojo: {title}")]
+        titles = self.of_each(lambda process: " ".join(process.cmdline()))
+        return [p for p, whole in titles.items() if whole.startswith(f"cerrojo: {title}")]
 
     def memory(self, title: str) -> int:
         """Resident bytes of these processes together."""
@@ -76,7 +88,8 @@ class Up:
 
     def cpu(self) -> float:
         """Seconds of CPU that all its processes have used."""
-        return sum(sum(process.cpu_times()[:2]) for process in self.family())
+        used = self.of_each(lambda process: float(sum(process.cpu_times()[:2])))
+        return sum(used.values())
 
 
 @contextmanager
