@@ -18,7 +18,8 @@ class Gathering:
 
     def __init__(self, deadline_seconds: float) -> None:
         self._seconds = SHARE * deadline_seconds
-        self._together: asyncio.Future[None] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._waiting: list[asyncio.Future[None]] = []
         self._timer: asyncio.TimerHandle | None = None
 
     async def wait(self, more_come: bool) -> None:
@@ -26,15 +27,17 @@ class Gathering:
         if not more_come:
             self._let_go()
             return
-        if self._together is None:
-            loop = asyncio.get_running_loop()
-            self._together = loop.create_future()
-            self._timer = loop.call_later(self._seconds, self._let_go)
-        await asyncio.wait((self._together,))
+        if self._timer is None:
+            self._timer = self._loop.call_later(self._seconds, self._let_go)
+        together = self._loop.create_future()
+        self._waiting.append(together)
+        await together
 
     def _let_go(self) -> None:
-        if self._together is not None:
-            assert self._timer
+        if self._timer is not None:
             self._timer.cancel()
-            self._together.set_result(None)
-            self._together = None
+            self._timer = None
+        waiting, self._waiting = self._waiting, []
+        for together in waiting:
+            if not together.done():  # its request may have been given up
+                together.set_result(None)

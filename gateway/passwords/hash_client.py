@@ -6,6 +6,8 @@ import asyncio
 import itertools
 import time
 from collections import Counter
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, cast
 
@@ -53,9 +55,17 @@ class Patience(NamedTuple):
     client_gone: ClientGone
 
 
-class _Pending(NamedTuple):
-    answer: asyncio.Future[HashAnswer]
+@dataclass(slots=True)
+class _Pending:
+    answer: asyncio.Future[HashAnswer | None]
+    """None where it does not come in time."""
     frame: bytes
+    timer: asyncio.TimerHandle | None = None
+    """Until it is withdrawn, and then until it is given up."""
+
+    def stop(self) -> None:
+        if self.timer:
+            self.timer.cancel()
 
 
 class _LaneClient(asyncio.Protocol):
@@ -68,9 +78,11 @@ class _LaneClient(asyncio.Protocol):
         self._pending: dict[int, _Pending] = {}
         self._of_sources: Counter[str] = Counter()
         self._frames = Frames()
+        self._loop = asyncio.get_running_loop()
         self._transport: asyncio.WriteTransport | None = None
+        self._unsent: list[bytes] = []
         self._lost = asyncio.Event()
-        self.connected: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.connected: asyncio.Future[None] = self._loop.create_future()
         self._keeping = asyncio.ensure_future(self._keep_connected())
 
     def __len__(self) -> int:
@@ -88,31 +100,37 @@ class _LaneClient(asyncio.Protocol):
         # A request that need not wait has its hash in any case: leaving at once is no way not to be
         # counted.
         waits = len(self._pending) >= self._threads
-        answer: asyncio.Future[HashAnswer] = asyncio.get_running_loop().create_future()
-        pending = self._pending[request.number] = _Pending(answer, frame(request))
+        pending = _Pending(self._loop.create_future(), frame(request))
+        self._pending[request.number] = pending
         self._of_sources[request.source] += 1
-        if self._transport is not None:
-            self._transport.write(pending.frame)
+        self._send(pending.frame)
+        gone = None
+        withdraw = partial(self._withdraw, request.number, patience.due)
+        # Cheaper than asyncio.wait, which looks for the running loop.
+        pending.timer = self._loop.call_later(_until(patience.begin_by), withdraw)
         try:
-            gone = patience.client_gone() if waits else None
-            await self._wait(answer, patience.begin_by, gone)
-            if not answer.done():
-                self._send(Withdraw(request.number))
-                await self._wait(answer, patience.due, None)  # it may have begun
-            return self._conclude(answer, gone)
+            if waits and (gone := patience.client_gone()):
+                gone.add_done_callback(withdraw)
+            return self._conclude(await pending.answer, gone)
         finally:
+            pending.stop()
+            if gone:
+                gone.remove_done_callback(withdraw)
             del self._pending[request.number]
             self._of_sources[request.source] -= 1
             if not self._of_sources[request.source]:
                 del self._of_sources[request.source]
 
-    def _conclude(
-        self, answer: asyncio.Future[HashAnswer], gone: asyncio.Future[None] | None
-    ) -> HashAnswer:
-        if not answer.done():
-            raise UnavailableError("No password can be checked at the moment; try again later")
-        found = answer.result()
-        if isinstance(found, NoMemory):
+    def _withdraw(self, number: int, due: float, _: object = None) -> None:
+        """It is too late to begin it, or its client has left; it may have begun."""
+        pending = self._pending[number]
+        pending.stop()
+        if not pending.answer.done():
+            self._send(frame(Withdraw(number)))
+            pending.timer = self._loop.call_later(_until(due), _give_up, pending.answer)
+
+    def _conclude(self, found: HashAnswer | None, gone: asyncio.Future[None] | None) -> HashAnswer:
+        if found is None or isinstance(found, NoMemory):
             raise UnavailableError("No password can be checked at the moment; try again later")
         if isinstance(found, Dropped):
             if gone and gone.done():
@@ -122,18 +140,16 @@ class _LaneClient(asyncio.Protocol):
         self._room.served()
         return found
 
-    async def _wait(
-        self, answer: asyncio.Future[HashAnswer], until: float, gone: asyncio.Future[None] | None
-    ) -> None:
-        await asyncio.wait(
-            (answer, gone) if gone else (answer,),
-            timeout=max(0.0, until - time.monotonic()),
-            return_when=asyncio.FIRST_COMPLETED,
-        )
+    def _send(self, data: bytes) -> None:
+        """Send a frame with all others of this turn of the loop, by one call of the system."""
+        if not self._unsent:
+            self._loop.call_soon(self._send_all)
+        self._unsent.append(data)
 
-    def _send(self, message: Withdraw) -> None:
-        if self._transport is not None:
-            self._transport.write(frame(message))
+    def _send_all(self) -> None:
+        unsent, self._unsent = self._unsent, []
+        if self._transport is not None and unsent:
+            self._transport.write(b"".join(unsent))
 
     async def close(self) -> None:
         """Disconnect; nothing may be asked any more."""
@@ -144,11 +160,10 @@ class _LaneClient(asyncio.Protocol):
             await self._lost.wait()
 
     async def _keep_connected(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             try:
                 self._lost.clear()
-                await loop.create_unix_connection(lambda: self, str(self._path))
+                await self._loop.create_unix_connection(lambda: self, str(self._path))
             except OSError:  # it has just died, and its successor listens by itself
                 await asyncio.sleep(RECONNECT_SECONDS)
             else:
@@ -158,6 +173,7 @@ class _LaneClient(asyncio.Protocol):
         """Ask again what has no answer: what a dead process had begun, it has told nobody."""
         self._frames = Frames()
         self._transport = cast(asyncio.WriteTransport, transport)  # uvloop's has another base
+        self._unsent = []
         for pending in self._pending.values():
             if not pending.answer.done():
                 self._transport.write(pending.frame)
@@ -175,6 +191,15 @@ class _LaneClient(asyncio.Protocol):
         """Connect again."""
         self._transport = None
         self._lost.set()
+
+
+def _until(moment: float) -> float:
+    return max(0.0, moment - time.monotonic())
+
+
+def _give_up(answer: asyncio.Future[HashAnswer | None]) -> None:
+    if not answer.done():
+        answer.set_result(None)
 
 
 class HashClient:

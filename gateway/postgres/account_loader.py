@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from psycopg import AsyncConnection
 
@@ -30,7 +31,8 @@ class AccountLoader:
         self._database = database
         self._deadline = deadline_seconds
         self._clock = clock
-        self._waiting: dict[str, Answer] = {}
+        self._loop = asyncio.get_running_loop()
+        self._waiting: dict[str, list[Answer]] = defaultdict(list)
         self._under_way: set[asyncio.Task[None]] = set()
         self._started = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -40,21 +42,22 @@ class AccountLoader:
 
         Raises UnavailableError where Postgres does not say within this time.
         """
-        answer = self._waiting.get(user)
-        if answer is None:
-            answer = self._waiting[user] = asyncio.get_running_loop().create_future()
+        answer: Answer = self._loop.create_future()
+        self._waiting[user].append(answer)
         self._go_on()
-        await asyncio.wait((answer,), timeout=seconds)
-        if not answer.done():
-            raise UnavailableError("Postgres did not answer in time; try again later")
-        return answer.result()
+        # Cheaper than asyncio's timeouts, which look for the running loop.
+        timer = self._loop.call_later(seconds, _give_up, answer)
+        try:
+            return await answer
+        finally:
+            timer.cancel()
 
     def _go_on(self) -> None:
         if not self._waiting or self._timer:
             return
         late = self._started + LATE_SECONDS - self._clock()
         if self._under_way and late > 0:
-            self._timer = asyncio.get_running_loop().call_later(late, self._start)
+            self._timer = self._loop.call_later(late, self._start)
         else:
             self._start()
 
@@ -63,7 +66,7 @@ class AccountLoader:
             self._timer.cancel()
             self._timer = None
         self._started = self._clock()
-        answers, self._waiting = self._waiting, {}
+        answers, self._waiting = self._waiting, defaultdict(list)
         task = asyncio.ensure_future(self._look_up(answers))
         self._under_way.add(task)
         task.add_done_callback(self._end)
@@ -73,16 +76,25 @@ class AccountLoader:
         if self._waiting:
             self._start()
 
-    async def _look_up(self, answers: dict[str, Answer]) -> None:
+    async def _look_up(self, answers: Mapping[str, Sequence[Answer]]) -> None:
         async def query(connection: AsyncConnection) -> dict[str, Account]:
             return await select_accounts(connection, list(answers))
 
         try:
             found = await self._database.run(query, self._deadline)
         except Exception as error:
-            for answer in answers.values():
+            for answer in _open(answers.values()):
                 answer.set_exception(error)
-                answer.exception()  # the caller may have given up and not look at it
         else:
-            for user, answer in answers.items():
-                answer.set_result(found.get(user))
+            for user, those in answers.items():
+                for answer in _open((those,)):
+                    answer.set_result(found.get(user))
+
+
+def _open(answers: Iterable[Sequence[Answer]]) -> Iterator[Answer]:
+    return (answer for those in answers for answer in those if not answer.done())
+
+
+def _give_up(answer: Answer) -> None:
+    if not answer.done():
+        answer.set_exception(UnavailableError("Postgres did not answer in time; try again later"))

@@ -74,6 +74,7 @@ class GatewayRequest(Request):
         """Stop watching the client."""
         if self._watcher is not None:
             self._watcher.cancel()
+            self._watcher = None  # a cycle, by way of the frame in which it is cancelled
 
     async def _watch(self) -> None:
         while not self._client_gone:
@@ -254,9 +255,9 @@ class GatewayApp(Quart):
         A direct resource uses none of these, and they are more than half of what an answer costs.
         Nothing cancels it: it goes on when the client leaves.
         """
-        request = DirectRequest(scope, receive, self.config["BODY_TIMEOUT"])
         in_hand = asyncio.current_task()
         assert in_hand
+        request = DirectRequest(in_hand, scope, receive, self.config["BODY_TIMEOUT"])
         self.in_hand.add(in_hand)
         peer = self.begin(scope, request)
         try:

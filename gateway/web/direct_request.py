@@ -13,10 +13,17 @@ from gateway.web.json_body import BODY_MAX
 class DirectRequest:
     """One request; its parts are looked at when they are needed."""
 
-    __slots__ = ("_body", "_body_seconds", "_receive", "_watcher", "scope", "whole")
+    __slots__ = ("_body", "_body_seconds", "_receive", "_task", "_watcher", "scope", "whole")
 
-    def __init__(self, scope: HTTPScope, receive: ASGIReceiveCallable, body_seconds: float) -> None:
-        """The body must arrive within this time."""
+    def __init__(
+        self,
+        task: asyncio.Task[None],
+        scope: HTTPScope,
+        receive: ASGIReceiveCallable,
+        body_seconds: float,
+    ) -> None:
+        """`task` answers it; the body must arrive within this time."""
+        self._task = task
         self.scope = scope
         self._receive = receive
         self._body_seconds = body_seconds
@@ -59,13 +66,14 @@ class DirectRequest:
         To be called when the whole body has arrived.
         """
         if self._watcher is None:
-            self._watcher = asyncio.ensure_future(self._watch())
+            self._watcher = self._task.get_loop().create_task(self._watch())
         return self._watcher
 
     def ended(self) -> None:
         """Stop watching the client."""
         if self._watcher is not None:
             self._watcher.cancel()
+            self._watcher = None  # a cycle, by way of the frame in which it is cancelled
 
     async def _watch(self) -> None:
         while (await self._receive())["type"] == "http.request":

@@ -62,7 +62,12 @@ def ask(here: object, *headers: tuple[bytes, bytes], body: Iterable[bytes] = (b"
     async def receive() -> Any:
         return {"type": "http.request", "body": parts.pop(0), "more_body": bool(parts)}
 
-    answer = asyncio.run(answer_session(gateway, DirectRequest(scope, receive, 1.0)))
+    async def answered() -> Answer:
+        task = asyncio.current_task()
+        assert task
+        return await answer_session(gateway, DirectRequest(task, scope, receive, 1.0))
+
+    answer = asyncio.run(answered())
     assert not parts, "the answer came before the whole request"
     return answer
 
