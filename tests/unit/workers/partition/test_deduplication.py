@@ -106,7 +106,7 @@ def test_every_owner_decides_alike(
 def test_a_repetition_is_known_across_a_generation_and_at_any_rate() -> None:
     """A layout's generation, and more records than offsets are kept, both within the time."""
     recent = RecentIds(1, 0)
-    recent.add(decided(id_of(n), n, 1_000) for n in range(3 * REACH))
+    recent.add([decided(id_of(n), n, 1_000) for n in range(3 * REACH)])
     assert recent.is_repeated(id_of(0), 3 * REACH, 1_000)
     recent.enter_generation(2)
     assert recent.is_repeated(id_of(0), 0, 1_000 + REACH_MS)
