@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Protocol
 
 from psycopg import AsyncConnection
@@ -22,7 +20,6 @@ from events.messages import (
     Enabled,
     PasswordChanged,
     Registered,
-    Request,
     Unblock,
     Verdict,
 )
@@ -50,16 +47,6 @@ NOBODY = By()
 """Of changes by people themselves."""
 
 NO_ACCOUNT = "There is no account of this name"
-
-
-@asynccontextmanager
-async def _answered_late() -> AsyncIterator[None]:
-    """What follows a commit lasts until no login relies any more on what it had read before."""
-    answer_at = time.monotonic() + GOOD_SECONDS + TIMER_SECONDS
-    try:
-        yield
-    finally:
-        await asyncio.sleep(max(0.0, answer_at - time.monotonic()))
 
 
 class Log(Protocol):
@@ -126,17 +113,19 @@ class AccountChanges:
             ) from None
         if changed is None:
             raise NotFoundError(NO_ACCOUNT)
-
-        def lifting(id_: bytes, reply: int, partitions: int, expires_ms: int) -> Request:
-            return PasswordChanged(id_, reply, user, partitions, expires_ms, **by._asdict())
-
-        async with _answered_late():
-            try:
-                await self._log.ask(user, due, lifting)
-            except UnavailableError:
-                raise UnavailableError(
-                    "The new password is in force; what stood against the account may stand still"
-                ) from None
+        committed = time.monotonic()
+        try:
+            await self._log.ask(
+                user,
+                due,
+                lambda id_, reply, *rest: PasswordChanged(id_, reply, user, *rest, **by._asdict()),
+            )
+        except UnavailableError:
+            raise UnavailableError(
+                "The new password is in force; what stood against the account may stand still"
+            ) from None
+        finally:
+            await _known_to_all(committed)
         return changed
 
     async def forget_devices(self, user: str, due: float, by: By) -> None:
@@ -167,13 +156,15 @@ class AccountChanges:
 
     async def _note(self, done: str, user: str, due: float, note: MakeExpiring) -> None:
         """Let the log have what is done already, which must not wait for Kafka."""
-        async with _answered_late():
-            try:
-                await self._log.ask(user, due, note)
-            except UnavailableError as error:
-                raise UnavailableError(
-                    f"{done}, and the audit may not say so. Ask again: {error}"
-                ) from None
+        committed = time.monotonic()
+        try:
+            await self._log.ask(user, due, note)
+        except UnavailableError as error:
+            raise UnavailableError(
+                f"{done}, and the audit may not say so. Ask again: {error}"
+            ) from None
+        finally:
+            await _known_to_all(committed)
 
     async def find(self, user: str, due: float) -> KnownAccount | None:
         """What operators may know of an account; None where there is none."""
@@ -198,13 +189,12 @@ class AccountChanges:
                     lambda id_, reply, *rest: Unblock(id_, reply, user, *rest, **by._asdict()),
                 )
                 continue
+            committed = time.monotonic()
             # It may have been changed since, or somebody may have had it locked.
-            async with _answered_late():
-                account = await self.find(user, due)
-            if first is None:
-                return False
-            if account is None or account.registered_ms != first.registered_ms:
-                return True
+            account = await self.find(user, due)
+            if not first or not account or account.registered_ms != first.registered_ms:
+                await _known_to_all(committed)  # also what another call has deleted just before
+                return first is not None
 
     async def _decide_deletion(self, user: str, version: int, due: float, by: By) -> Decision:
         verdict = await self._log.ask(
@@ -215,3 +205,8 @@ class AccountChanges:
             ),
         )
         return verdict.decision
+
+
+async def _known_to_all(committed: float) -> None:
+    """Wait until no login relies any more on what it had read before this moment."""
+    await asyncio.sleep(max(0.0, committed + GOOD_SECONDS + TIMER_SECONDS - time.monotonic()))

@@ -17,8 +17,9 @@ from settings import SettingsError
 LISTENER = "CERROJO_LISTENER"
 """The environment variable with the file descriptor of the listening socket."""
 
-FINISH_SECONDS = 0.5
-"""How long a process that ends waits for its answers, beyond the deadline that they keep."""
+FINISH_SECONDS = 1.0
+"""How long a process that ends waits for its answers, beyond the deadline that they keep; those to
+changes of accounts may take half a second more."""
 
 CLOSE_SECONDS = 2.0
 """How long it takes then to close its connections, at most."""

@@ -47,20 +47,12 @@ def load_prometheus() -> None:
         importlib.import_module("prometheus_client")
 
 
-def load_without_openssl() -> None:
-    """Import what takes OpenSSL where it finds it: Python does without, and libpq has its own.
-
-    That is 4 MB of a small process [measured]. Whoever needs TLS in Python imports it later.
-    """
-    with without({"ssl": None, "_hashlib": None}):
-        for name in ("asyncio", "hashlib", "hmac", "psycopg"):
-            importlib.import_module(name)
-
-
 class _StandIn(ModuleType):
     """A module that has every name, for a class without anything."""
 
     def __getattr__(self, name: str) -> type:
+        if name.startswith("__"):
+            raise AttributeError(name)
         return type(name, (), {})
 
 

@@ -4,8 +4,7 @@ Code that several rooms share lives here itself: the metrics, and the command li
 workers`. A worker may not know of HTTP, of passwords or of hashes, nor import `gateway`.
 """
 
-from processes.lean_imports import load_prometheus, load_structlog, load_without_openssl
+from processes.lean_imports import load_prometheus, load_structlog
 
-load_without_openssl()  # before any module here imports these
-load_structlog()
+load_structlog()  # before any module here imports it
 load_prometheus()

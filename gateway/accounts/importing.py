@@ -120,24 +120,28 @@ def write(
     `after_chunk` is done then.
     """
     counts = Counts()
-    for chunk in _chunks(records):
-        good = [record for record in chunk if isinstance(record, Record)]
-        refused = [record for record in chunk if isinstance(record, BadLine)]
-        fates = _write_chunk(connection, good, replace) if good else []
-        kept = [BadLine(line, user, THERE) for line, user, fate in fates if fate == "kept"]
-        replaced, same = (sum(fate == each for *_, fate in fates) for each in ("replaced", "same"))
-        counts = Counts(
-            counts.created + len(good) - len(fates),
-            counts.replaced + replaced,
-            counts.same + same,
-            counts.kept + len(kept),
-            counts.refused + len(refused),
-        )
-        for bad in sorted(refused + kept):
-            report(bad)
-        after_chunk(counts)
-    if counts.replaced:
-        time.sleep(GOOD_SECONDS)  # or a login under way could rely on what it had read before
+    try:
+        for chunk in _chunks(records):
+            good = [record for record in chunk if isinstance(record, Record)]
+            refused = [record for record in chunk if isinstance(record, BadLine)]
+            fates = _write_chunk(connection, good, replace) if good else []
+            kept = [BadLine(line, user, THERE) for line, user, fate in fates if fate == "kept"]
+            replaced, same = (
+                sum(fate == each for *_, fate in fates) for each in ("replaced", "same")
+            )
+            counts = Counts(
+                counts.created + len(good) - len(fates),
+                counts.replaced + replaced,
+                counts.same + same,
+                counts.kept + len(kept),
+                counts.refused + len(refused),
+            )
+            for bad in sorted(refused + kept):
+                report(bad)
+            after_chunk(counts)
+    finally:
+        if replace:  # until no login relies any more on what it had read before
+            time.sleep(GOOD_SECONDS)
     return counts
 
 

@@ -16,6 +16,7 @@ from gateway import metrics, request_ids
 from gateway.errors import NotDeliveredError, UnavailableError
 from gateway.kafka.attempt_producer import AttemptProducer
 from gateway.kafka.verdict_consumer import VerdictConsumer
+from gateway.late import LATE, Late, give_up_in
 from gateway.rate_limited_logger import RateLimitedLogger
 from settings import Settings
 
@@ -41,7 +42,7 @@ class Destination(NamedTuple):
 class _Pending(NamedTuple):
     user: str
     """As the verdict says it."""
-    verdict: asyncio.Future[Verdict]
+    verdict: asyncio.Future[Verdict | Late]
 
 
 class VerdictClient:
@@ -91,10 +92,9 @@ class VerdictClient:
         asked_by = request_ids.current()
         id_ = asked_by.value if asked_by and asked_by.unused else new_id()
         made = request(id_, self._reply_partition, destination.partitions)
-        future: asyncio.Future[Verdict] = self._loop.create_future()
+        future: asyncio.Future[Verdict | Late] = self._loop.create_future()
         pending = self._pending[made.id] = _Pending(name_of(made), future)
-        # Cheaper than asyncio's timeouts, which look for the running loop.
-        timer = self._loop.call_later(seconds, _give_up, future)
+        timer = give_up_in(self._loop, seconds, future)
         started = time.monotonic()
         role, key = (self._role, user.encode()) if user else (POLICY, None)
         try:
@@ -110,6 +110,8 @@ class VerdictClient:
         finally:
             timer.cancel()
             del self._pending[made.id]
+        if verdict is LATE:
+            raise UnavailableError("No verdict came in time; try again later")
         metrics.VERDICT_SECONDS.observe(time.monotonic() - started)
         return verdict
 
@@ -162,8 +164,3 @@ class VerdictClient:
     def _fail_all(self) -> None:
         for pending in self._pending.values():
             self._fail(pending, "the producer had to be replaced")
-
-
-def _give_up(verdict: asyncio.Future[Verdict]) -> None:
-    if not verdict.done():
-        verdict.set_exception(UnavailableError("No verdict came in time; try again later"))

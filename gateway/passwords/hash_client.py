@@ -15,6 +15,7 @@ from gateway import metrics
 from gateway.admission.account_turns import ClientGone
 from gateway.admission.waiting_room import WaitingRoom
 from gateway.errors import ClientGoneError, OverloadedError, UnavailableError
+from gateway.late import LATE, Late, give_up_in
 from gateway.passwords.hash_protocol import (
     HASH_BY,
     BadHash,
@@ -57,8 +58,7 @@ class Patience(NamedTuple):
 
 @dataclass(slots=True)
 class _Pending:
-    answer: asyncio.Future[HashAnswer | None]
-    """None where it does not come in time."""
+    answer: asyncio.Future[HashAnswer | Late]
     frame: bytes
     timer: asyncio.TimerHandle | None = None
     """Until it is withdrawn, and then until it is given up."""
@@ -106,8 +106,8 @@ class _LaneClient(asyncio.Protocol):
         self._send(pending.frame)
         gone = None
         withdraw = partial(self._withdraw, request.number, patience.due)
-        # Cheaper than asyncio.wait, which looks for the running loop.
-        pending.timer = self._loop.call_later(_until(patience.begin_by), withdraw)
+        seconds = max(0.0, patience.begin_by - time.monotonic())
+        pending.timer = self._loop.call_later(seconds, withdraw)
         try:
             if waits and (gone := patience.client_gone()):
                 gone.add_done_callback(withdraw)
@@ -123,14 +123,14 @@ class _LaneClient(asyncio.Protocol):
 
     def _withdraw(self, number: int, due: float, _: object = None) -> None:
         """It is too late to begin it, or its client has left; it may have begun."""
-        pending = self._pending[number]
-        pending.stop()
-        if not pending.answer.done():
+        pending = self._pending.get(number)
+        if pending is not None and not pending.answer.done():  # else it came at the same moment
+            pending.stop()
             self._send(frame(Withdraw(number)))
-            pending.timer = self._loop.call_later(_until(due), _give_up, pending.answer)
+            pending.timer = give_up_in(self._loop, due - time.monotonic(), pending.answer)
 
-    def _conclude(self, found: HashAnswer | None, gone: asyncio.Future[None] | None) -> HashAnswer:
-        if found is None or isinstance(found, NoMemory):
+    def _conclude(self, found: HashAnswer | Late, gone: asyncio.Future[None] | None) -> HashAnswer:
+        if found is LATE or isinstance(found, NoMemory):
             raise UnavailableError("No password can be checked at the moment; try again later")
         if isinstance(found, Dropped):
             if gone and gone.done():
@@ -191,15 +191,6 @@ class _LaneClient(asyncio.Protocol):
         """Connect again."""
         self._transport = None
         self._lost.set()
-
-
-def _until(moment: float) -> float:
-    return max(0.0, moment - time.monotonic())
-
-
-def _give_up(answer: asyncio.Future[HashAnswer | None]) -> None:
-    if not answer.done():
-        answer.set_result(None)
 
 
 class HashClient:

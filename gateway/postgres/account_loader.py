@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from psycopg import AsyncConnection
 
 from gateway.errors import UnavailableError
+from gateway.late import LATE, Late, give_up_in
 from gateway.postgres.accounts import Account, select_accounts
 from gateway.postgres.database import Queries
 
 LATE_SECONDS = 0.1
 """The next batch waits so long for the one before."""
 
-Answer = asyncio.Future[Account | None]
+Answer = asyncio.Future[Account | None | Late]
 
 
 class AccountLoader:
@@ -45,12 +46,14 @@ class AccountLoader:
         answer: Answer = self._loop.create_future()
         self._waiting[user].append(answer)
         self._go_on()
-        # Cheaper than asyncio's timeouts, which look for the running loop.
-        timer = self._loop.call_later(seconds, _give_up, answer)
+        timer = give_up_in(self._loop, seconds, answer)
         try:
-            return await answer
+            found = await answer
         finally:
             timer.cancel()
+        if found is LATE:
+            raise UnavailableError("Postgres did not answer in time; try again later")
+        return found
 
     def _go_on(self) -> None:
         if not self._waiting or self._timer:
@@ -83,18 +86,12 @@ class AccountLoader:
         try:
             found = await self._database.run(query, self._deadline)
         except Exception as error:
-            for answer in _open(answers.values()):
-                answer.set_exception(error)
+            for those in answers.values():
+                for answer in those:
+                    if not answer.done():
+                        answer.set_exception(error)
         else:
             for user, those in answers.items():
-                for answer in _open((those,)):
-                    answer.set_result(found.get(user))
-
-
-def _open(answers: Iterable[Sequence[Answer]]) -> Iterator[Answer]:
-    return (answer for those in answers for answer in those if not answer.done())
-
-
-def _give_up(answer: Answer) -> None:
-    if not answer.done():
-        answer.set_exception(UnavailableError("Postgres did not answer in time; try again later"))
+                for answer in those:
+                    if not answer.done():
+                        answer.set_result(found.get(user))

@@ -257,7 +257,7 @@ class GatewayApp(Quart):
         """
         in_hand = asyncio.current_task()
         assert in_hand
-        request = DirectRequest(in_hand, scope, receive, self.config["BODY_TIMEOUT"])
+        request = DirectRequest(in_hand.get_loop(), scope, receive, self.config["BODY_TIMEOUT"])
         self.in_hand.add(in_hand)
         peer = self.begin(scope, request)
         try:

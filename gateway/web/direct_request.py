@@ -13,17 +13,17 @@ from gateway.web.json_body import BODY_MAX
 class DirectRequest:
     """One request; its parts are looked at when they are needed."""
 
-    __slots__ = ("_body", "_body_seconds", "_receive", "_task", "_watcher", "scope", "whole")
+    __slots__ = ("_body", "_body_seconds", "_loop", "_receive", "_watcher", "scope", "whole")
 
     def __init__(
         self,
-        task: asyncio.Task[None],
+        loop: asyncio.AbstractEventLoop,
         scope: HTTPScope,
         receive: ASGIReceiveCallable,
         body_seconds: float,
     ) -> None:
-        """`task` answers it; the body must arrive within this time."""
-        self._task = task
+        """The body must arrive within this time."""
+        self._loop = loop
         self.scope = scope
         self._receive = receive
         self._body_seconds = body_seconds
@@ -66,7 +66,7 @@ class DirectRequest:
         To be called when the whole body has arrived.
         """
         if self._watcher is None:
-            self._watcher = self._task.get_loop().create_task(self._watch())
+            self._watcher = self._loop.create_task(self._watch())
         return self._watcher
 
     def ended(self) -> None:

@@ -160,7 +160,7 @@ MUTANTS: dict[str, NewWorker] = {
     ),
     "forgets the ids when it enters a layout": changed(
         (
-            "            self._recent_ids.enter_generation(stored.generation)\n",
+            "            self._recent_ids.enter_generation()\n",
             "            self._recent_ids = RecentIds(stored.generation, 0)\n",
         )
     ),

@@ -18,7 +18,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from events.messages import FOREVER
 from workers.decision.batch import NOTHING_CAME_OF_IT, AuditRow
 
 DEDUPLICATION_OFFSETS = 20_000
@@ -38,6 +37,7 @@ class Seen(NamedTuple):
 
 _MS_BITS = 64
 _MS_MASK = (1 << _MS_BITS) - 1
+_ABOVE_ALL = 1 << 2 * _MS_BITS  # an id's number
 _MS_FROM = -(1 << _MS_BITS - 1)  # so that every append time is a positive number of these bits
 
 
@@ -63,7 +63,6 @@ class RecentIds:
 
     def __init__(self, generation: int, latest_ms: int, seen: Iterable[Seen] = ()) -> None:
         """``seen`` are the decided requests within reach, in log order."""
-        self._generation = generation
         self._latest_ms = latest_ms
         self._by_id: dict[bytes, int] = {}
         self._by_offset = _Queue(deque(), deque())
@@ -100,15 +99,14 @@ class RecentIds:
             if self._by_id.get(id_) == number:
                 del self._by_id[id_]
 
-    def enter_generation(self, generation: int) -> None:
+    def enter_generation(self) -> None:
         """Go on in another generation, from whose offsets the former ones are never near."""
-        self._generation = generation
-        self._keep_by_time(FOREVER << _MS_BITS)
+        self._keep_by_time(_ABOVE_ALL)
 
     def _keep_by_time(self, below: int) -> None:
         """Keep what is not near any more for its time, or not at all.
 
-        Behind one of a clock that was ahead, none would be forgotten.
+        Those behind one of a clock that was ahead would wait for it to be forgotten.
         """
         recent = _recent_from(self._latest_ms)
         for id_, number in self._by_offset.pop_below(below):

@@ -266,7 +266,7 @@ class Worker:
             return False
         if stored.used >= self.progress.layout:
             self.progress = self.progress._replace(used=stored.used, generation=stored.generation)
-            self._recent_ids.enter_generation(stored.generation)
+            self._recent_ids.enter_generation()
             self._states.clear()
             metrics.GENERATION.labels(self._labels).set(stored.generation)
             self._heartbeat_at = 0.0  # the gateways wait for it

@@ -24,9 +24,8 @@ def test_a_request_whose_client_was_watched_leaves_no_cycle() -> None:
     """The garbage collector took a tenth of a busy process, in pauses of up to 100 ms."""
 
     async def watched() -> weakref.ref[Silent]:
-        task, receive = asyncio.current_task(), Silent()
-        assert task
-        request = DirectRequest(task, cast(HTTPScope, {}), receive, 1.0)
+        loop, receive = asyncio.get_running_loop(), Silent()
+        request = DirectRequest(loop, cast(HTTPScope, {}), receive, 1.0)
         gone = request.gone()
         await asyncio.sleep(0)
         request.ended()

@@ -85,7 +85,7 @@ def test_every_owner_decides_alike(
         at, turn = len(owner.audit), turn + 1
         if what == "g":
             owner.generation += 1
-            owner.recent.enter_generation(owner.generation)
+            owner.recent.enter_generation()
         elif what == "c":
             owner.claim(at)
         owner.decide(records[at : at + size])
@@ -108,7 +108,7 @@ def test_a_repetition_is_known_across_a_generation_and_at_any_rate() -> None:
     recent = RecentIds(1, 0)
     recent.add([decided(id_of(n), n, 1_000) for n in range(3 * REACH)])
     assert recent.is_repeated(id_of(0), 3 * REACH, 1_000)
-    recent.enter_generation(2)
+    recent.enter_generation()
     assert recent.is_repeated(id_of(0), 0, 1_000 + REACH_MS)
     assert not recent.is_repeated(id_of(0), 0, 1_001 + REACH_MS)
 

@@ -63,9 +63,8 @@ def ask(here: object, *headers: tuple[bytes, bytes], body: Iterable[bytes] = (b"
         return {"type": "http.request", "body": parts.pop(0), "more_body": bool(parts)}
 
     async def answered() -> Answer:
-        task = asyncio.current_task()
-        assert task
-        return await answer_session(gateway, DirectRequest(task, scope, receive, 1.0))
+        loop = asyncio.get_running_loop()
+        return await answer_session(gateway, DirectRequest(loop, scope, receive, 1.0))
 
     answer = asyncio.run(answered())
     assert not parts, "the answer came before the whole request"
