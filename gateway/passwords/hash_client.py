@@ -173,7 +173,7 @@ class _LaneClient(asyncio.Protocol):
         """Ask again what has no answer: what a dead process had begun, it has told nobody."""
         self._frames = Frames()
         self._transport = cast(asyncio.WriteTransport, transport)  # uvloop's has another base
-        self._unsent = []
+        self._unsent = []  # all that has no answer is sent here
         for pending in self._pending.values():
             if not pending.answer.done():
                 self._transport.write(pending.frame)

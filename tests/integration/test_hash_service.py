@@ -177,6 +177,39 @@ def test_a_hash_that_began_in_time_is_waited_for(tmp_path: Path) -> None:
     run(test)
 
 
+def test_a_client_may_leave_at_the_moment_of_its_answer(tmp_path: Path) -> None:
+    """Nothing fails then in the loop, where nobody would hear of it but the log."""
+
+    async def test() -> None:
+        troubles: list[object] = []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, trouble: troubles.append(trouble))
+        with gated(tmp_path) as (hasher, directory):
+            async with client(directory) as hashing:
+                left = loop.create_future()
+                lane = hashing._lanes[Lane.FOREGROUND]
+                received = lane.data_received
+
+                def leave_too(data: bytes) -> None:
+                    received(data)
+                    if len(lane) == 1:  # the second one's answer
+                        left.set_result(None)
+
+                lane.data_received = leave_too  # type: ignore[method-assign]
+                first = check(hashing, "first")
+                await hasher.has_begun()
+                second = check(hashing, "second", gone=lambda: left)
+                hasher.gate.release()
+                assert not (await first).right
+                hasher.gate.release()
+                assert not (await second).right
+                assert left.done()
+                await asyncio.sleep(0)
+        assert not troubles
+
+    run(test)
+
+
 def test_more_than_may_wait_are_refused_at_once(tmp_path: Path) -> None:
     """Each lane has its own room, and no source takes all of it: three of five are one's part."""
 
