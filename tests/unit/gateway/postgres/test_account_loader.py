@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -185,3 +187,20 @@ def test_a_call_that_hangs_holds_up_nobody_who_came_before_it_was_late(
         database.answer(0)
 
     asyncio.run(scenario())
+
+
+def test_who_gives_up_leaves_no_cycle() -> None:
+    """In an outage everybody does, and the garbage collector has enough to do."""
+
+    async def scenario() -> weakref.ref[UnavailableError]:
+        try:
+            await AccountLoader(Database(), 60.0).account("kim", 0.001)
+        except UnavailableError as error:
+            return weakref.ref(error)
+        raise AssertionError("Nobody answered")
+
+    gc.disable()
+    try:
+        assert asyncio.run(scenario())() is None
+    finally:
+        gc.enable()
