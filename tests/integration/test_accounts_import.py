@@ -9,9 +9,11 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from gateway.accounts.records import Record
 from gateway.decoy_loader import DecoyLoader
 from gateway.errors import UnavailableError
 from gateway.passwords.hash_formats import decoy, form_of, parse, present_form
+from gateway.postgres.accounts import GOOD_SECONDS
 from gateway.postgres.database import Database
 from settings import Settings
 from tests.harness.command import COMMAND
@@ -189,6 +192,31 @@ def test_replacing_enables_nobody_in_passing(database: str):
     code, line, _ = run(database, "import", "-", "--replace", given=given)
     assert (code, line) == (0, said(replaced=1, same=1))
     assert query(database, disabled) == [now[0], ("ben", False), *now[2:]]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_replacing_ends_when_no_login_relies_on_what_it_had_read_before(database: str, fails: bool):
+    """Also where it fails on the way: what was replaced by then is in force."""
+    committed = 0.0
+
+    def after_chunk(_: importing.Counts) -> None:
+        nonlocal committed
+        committed = time.monotonic()
+        if fails:
+            raise psycopg.OperationalError("the connection is lost")
+
+    run(database, "import", "-", given=lines(("ana", HASH)))
+    with psycopg.connect(database, autocommit=True) as connection:
+        with suppress(psycopg.OperationalError):
+            importing.write(
+                connection,
+                records(["ana"], OTHER),
+                lambda _: None,
+                replace=True,
+                after_chunk=after_chunk,
+            )
+        assert time.monotonic() - committed > GOOD_SECONDS
+    assert stored(database) == {"ana": OTHER}
 
 
 def test_who_is_disabled_during_an_import_stays_so(database: str):
