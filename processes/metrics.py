@@ -83,7 +83,7 @@ def use_slot(slot: str) -> None:
     if "_" in slot or "/" in slot:
         raise ValueError(f"A slot's name is part of a file's name, so {slot!r} cannot be one")
     if VARIABLE in os.environ:
-        # Imported here: only with the variable has its module the class, wherever it was imported.
+        # Its import chose the class by the variable, and may have been before that was set.
         from prometheus_client import values
 
         forget(slot)  # gauges show the present state and start without a value
