@@ -1,10 +1,18 @@
-"""A login takes both the check and the verdict."""
+"""A login takes both the check and the verdict, and an account that is as it was."""
 
 from __future__ import annotations
 
+import asyncio
+import random
+import time
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
-from events.messages import FOREVER, Decision, Verdict
+from events.messages import FOREVER, Decision, Verdict, new_id
+from gateway import account_changes
+from gateway.account_changes import AccountChanges
 from gateway.errors import (
     BlockedError,
     BlockedForGoodError,
@@ -12,7 +20,15 @@ from gateway.errors import (
     UnavailableError,
     WrongPasswordError,
 )
-from gateway.web.password_check import conclude
+from gateway.operators import By
+from gateway.passwords.hash_protocol import Lane
+from gateway.postgres.accounts import Account
+from gateway.web import password_check
+from gateway.web.password_check import Proof, conclude, refuse_what_has_changed
+
+GOOD_SECONDS = 0.02
+LOGINS = 600
+CHANGES = 20
 
 
 @pytest.mark.parametrize(
@@ -39,3 +55,57 @@ def test_it_takes_both_to_get_in(
     else:
         with pytest.raises(outcome):
             conclude(verdict, right, 0)
+
+
+def test_no_login_outlives_an_answered_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Logins that take up to three times as long as what they have read is good for."""
+    chance = random.Random(12)
+    version = answered = got_in = 0
+
+    async def run(query: Any, _: float) -> Any:
+        return await query(None)
+
+    async def change_version(*_: object) -> bool:
+        nonlocal version
+        version += 1
+        return True
+
+    async def ask(user: str, *_: object) -> Verdict:
+        return Verdict(new_id(), user, Decision.ACCEPTED, 0)
+
+    async def account(*_: object) -> Account:
+        await asyncio.sleep(0)
+        return Account("a hash", version, disabled=False)
+
+    here: Any = SimpleNamespace(account_loader=SimpleNamespace(account=account))
+    database: Any = SimpleNamespace(run=run)
+    log: Any = SimpleNamespace(ask=ask)
+
+    async def log_in() -> None:
+        nonlocal got_in
+        await asyncio.sleep(chance.uniform(0, 0.6))
+        read_at = time.monotonic()
+        proof = Proof(await account(), read_at, False, Lane.FOREGROUND, "")
+        await asyncio.sleep(chance.uniform(0, 3 * GOOD_SECONDS))
+        try:
+            await refuse_what_has_changed(here, "ana", proof, time.monotonic() + 60)
+        except WrongPasswordError:
+            return
+        got_in += 1
+        assert proof.account.version >= answered
+
+    async def change() -> None:
+        nonlocal answered
+        for _ in range(CHANGES):
+            changes = AccountChanges(database, log, 4)
+            await changes.forget_devices("ana", time.monotonic() + 60, By("cleo", "why"))
+            answered = version
+
+    async def scenario() -> None:
+        await asyncio.gather(change(), *(log_in() for _ in range(LOGINS)))
+
+    monkeypatch.setattr(account_changes, "change_version", change_version)
+    for module in (account_changes, password_check):
+        monkeypatch.setattr(module, "GOOD_SECONDS", GOOD_SECONDS)
+    asyncio.run(scenario())
+    assert 0 < got_in < LOGINS
