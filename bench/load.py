@@ -12,6 +12,9 @@ from typing import NamedTuple, cast
 
 CLOSED = 0  # the status of a request whose connection broke
 
+OPEN_LOOP_STEP = 0.005
+"""Seconds between looks at what is to be sent by now."""
+
 OnAnswer = Callable[[int, bytes], None]
 
 
@@ -172,19 +175,28 @@ class Load:
     async def open_loop(self, rate: float, seconds: float, next_: Callable[[], bytes]) -> Samples:
         """So many requests a second, whatever becomes of those before; returns with the last."""
         samples = Samples()
+        answered = asyncio.Event()
+
+        def note(sample: Sample) -> None:
+            samples.append(sample)
+            answered.set()
+
         start = time.monotonic()
         sent = 0
-        tasks: set[asyncio.Task[Sample]] = set()
+        connecting: set[asyncio.Task[None]] = set()
         while (now := time.monotonic() - start) < seconds:
             for _ in range(math.ceil(rate * now) - sent):
-                task = asyncio.ensure_future(self.ask(next_()))
-                tasks.add(task)
-                task.add_done_callback(tasks.discard)
-                task.add_done_callback(lambda done: samples.append(done.result()))
                 sent += 1
-            await asyncio.sleep(0.005)
-        if tasks:
-            await asyncio.wait(tasks)
+                if (connection := self._idle_connection()) is not None:
+                    self._send(connection, time.monotonic(), next_(), note)
+                else:
+                    task = asyncio.ensure_future(self._connect_and_send(next_(), note))
+                    connecting.add(task)
+                    task.add_done_callback(connecting.discard)
+            await asyncio.sleep(OPEN_LOOP_STEP)
+        while len(samples) < sent:
+            answered.clear()
+            await answered.wait()
         return samples
 
     async def each(self, requests: Sequence[bytes], at_once: int = 16) -> Samples:
@@ -201,17 +213,33 @@ class Load:
 
     async def ask(self, request: bytes) -> Sample:
         """One request."""
+        answered: asyncio.Future[Sample] = asyncio.get_running_loop().create_future()
+        await self._connect_and_send(request, answered.set_result)
+        return await answered
+
+    async def _connect_and_send(self, request: bytes, note: Callable[[Sample], None]) -> None:
         started = time.monotonic()
-        answer: asyncio.Future[tuple[int, bytes]] = asyncio.get_running_loop().create_future()
         try:
             connection = await self._connection()
-            connection.ask(request, lambda status, head: answer.set_result((status, head)))
-            status, head = await answer
-            self._keep(connection)
         except OSError:
-            status, head = CLOSED, b""
-        now = time.monotonic()
-        return Sample(status, now - started, now, head)
+            now = time.monotonic()
+            note(Sample(CLOSED, now - started, now, b""))
+        else:
+            self._send(connection, started, request, note)
+
+    def _send(
+        self,
+        connection: _Connection,
+        started: float,
+        request: bytes,
+        note: Callable[[Sample], None],
+    ) -> None:
+        def answered(status: int, head: bytes) -> None:
+            now = time.monotonic()
+            self._keep(connection)
+            note(Sample(status, now - started, now, head))
+
+        connection.ask(request, answered)
 
     def close(self) -> None:
         """Close the connections that nobody uses."""
@@ -219,11 +247,16 @@ class Load:
             connection.close()
         self._idle.clear()
 
-    async def _connection(self) -> _Connection:
+    def _idle_connection(self) -> _Connection | None:
         while self._idle:
             connection = self._idle.pop()
             if connection.usable:  # else it was idle for too long
                 return connection
+        return None
+
+    async def _connection(self) -> _Connection:
+        if (connection := self._idle_connection()) is not None:
+            return connection
         loop = asyncio.get_running_loop()
         _, connection = await loop.create_connection(_Connection, self._host, self._port)
         return connection
