@@ -6,7 +6,7 @@ import time
 from typing import get_args
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AclOperation, AdminClient
+from confluent_kafka.admin import AclOperation, AdminClient, ClusterMetadata
 
 from cerrojo.findings import Findings, by_difference, failed, ok, warning
 from events.clients import reach, reason
@@ -18,6 +18,9 @@ from workers.commands.log_time import log_time_ms
 
 REACH_SECONDS = 5.0
 
+REPLICAS = 3
+"""With so many, what was answered is on two brokers, and one may be away."""
+
 HEARTBEAT_SECONDS = 5.0
 """Ten times what passes between two heartbeats of a worker."""
 
@@ -28,13 +31,14 @@ def check_kafka(settings: Settings, used: int = 0) -> Findings:
     """All of it, as far as Kafka answers. So many partitions of `attempts` are used."""
     try:
         admin = reach(settings, REACH_SECONDS)
-        brokers = admin.list_topics(timeout=REACH_SECONDS).brokers
-        yield ok("Kafka", f"Answers; brokers: {len(brokers)}.")
+        present = admin.list_topics(timeout=REACH_SECONDS)
+        yield ok("Kafka", f"Answers; brokers: {len(present.brokers)}.")
         lacking = {part: _lacking(admin, settings, part) for part in get_args(Part)}
         yield from _rights(lacking)
         looks = not lacking["commands"]
         if looks:
             yield from _topics(admin, settings, used)
+            yield from replicas(present, settings.topic_prefix)
     except SettingsError as error:
         yield failed("Kafka", str(error))
     except KafkaException as error:
@@ -60,6 +64,27 @@ def _topics(admin: AdminClient, settings: Settings, used: int) -> Findings:
         yield failed("topics", fault)
     if not found:
         yield ok("topics", f"All {len(TOPICS)} are there, with the configuration that they need.")
+
+
+def replicas(present: ClusterMetadata, prefix: str) -> Findings:
+    """Whether one broker may be lost, where Kafka has as many as that takes."""
+    names = [prefix + topic for topic in TOPICS if prefix + topic in present.topics]
+    few = [
+        name
+        for name in names
+        if any(
+            len(partition.replicas) < REPLICAS
+            for partition in present.topics[name].partitions.values()
+        )
+    ]
+    if few and len(present.brokers) >= REPLICAS:
+        yield warning(
+            "replicas",
+            f"Of {len(present.brokers)} brokers fewer than {REPLICAS} have {', '.join(few)}: while "
+            "one is away, logins are refused whose records it alone has, and what it loses is "
+            f"lost. {variable('replication')}={REPLICAS} is for new topics; give these more by "
+            "kafka-reassign-partitions.sh, and do `python -m events` then.",
+        )
 
 
 def _rights(lacking: dict[Part, list[str]]) -> Findings:

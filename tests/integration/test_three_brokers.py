@@ -12,6 +12,7 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, ConfigResource, ConfigSource, ResourceType
 
+from cerrojo import check_kafka
 from events.clients import client_options
 from events.messages import encode
 from events.topics import ATTEMPTS, BLOCKS, SOURCES, VERDICTS, create_topics, describe
@@ -42,6 +43,11 @@ def test_one_broker_of_three_may_die(
         for topic in (ATTEMPTS, VERDICTS, BLOCKS, SOURCES):
             assert {len(p.replicas) for p in describe(admin, topic).partitions} == {3}
             assert _enough(admin, topic) == "2"
+        create_topics(admin, 1, replication=1, prefix="few.")
+        present = admin.list_topics(timeout=PATIENCE_SECONDS)
+        assert list(check_kafka.replicas(present, "")) == []
+        (warned,) = check_kafka.replicas(present, "few.")
+        assert "have few.attempts, few." in warned.sentence
         migrate(servers.database_url)
         with psycopg.connect(servers.database_url) as database:
             settle_partitions(database, 4)

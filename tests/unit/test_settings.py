@@ -28,7 +28,7 @@ def table() -> str:
         elif name == "partitions":
             default = "the cores, and at least 2"
         elif name == "replication":
-            default = "1; with three brokers 3"
+            default = "1, and 3 where `CERROJO_BROKERS` is 3"
         lines.append(f"| `{field.variable}` | {default} | {field.meaning} |")
     return "\n".join(lines)
 
