@@ -11,7 +11,7 @@ from psycopg import AsyncConnection
 
 from gateway.errors import UnavailableError
 from gateway.late import LATE, Late, give_up_in
-from gateway.postgres.accounts import Account, select_accounts
+from gateway.postgres.accounts import GOOD_SECONDS, Account, select_accounts
 from gateway.postgres.database import Queries
 
 LATE_SECONDS = 0.1
@@ -39,7 +39,7 @@ class AccountLoader:
         self._timer: asyncio.TimerHandle | None = None
 
     async def account(self, user: str, seconds: float) -> Account | None:
-        """This user's account; None where there is none.
+        """This user's account, as it was after this was called; None where there is none.
 
         Raises UnavailableError where Postgres does not say within this time.
         """
@@ -54,6 +54,18 @@ class AccountLoader:
         if found is LATE:
             raise UnavailableError("Postgres did not answer in time; try again later")
         return found
+
+    async def recent_account(self, user: str, seconds: float) -> Account | None:
+        """The same, as it was less than GOOD_SECONDS before this returns.
+
+        An answer that was on its way for longer is asked for anew.
+        """
+        due = self._clock() + seconds
+        while True:
+            began = self._clock()
+            found = await self.account(user, due - began)
+            if self._clock() - began < GOOD_SECONDS:
+                return found
 
     def _go_on(self) -> None:
         if not self._waiting or self._timer:

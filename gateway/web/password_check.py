@@ -127,7 +127,7 @@ async def refuse_what_has_changed(here: LoginServices, user: str, proof: Proof, 
     """
     if time.monotonic() - proof.read_at < GOOD_SECONDS:
         return
-    now = await here.account_loader.account(user, seconds_until(due))
+    now = await here.account_loader.recent_account(user, seconds_until(due))
     if now is None or now.disabled or now.version != proof.account.version:
         raise WrongPasswordError
 

@@ -111,7 +111,7 @@ async def _session(
     if not token:
         raise NoSessionError("Log in: the request has neither the cookie nor a Bearer token")
     found = sessions.session_of(token)
-    account = await here.account_loader.account(found.user, here.settings.deadline_seconds)
+    account = await here.account_loader.recent_account(found.user, here.settings.deadline_seconds)
     if account is None or account.disabled or account.version != found.version:
         raise NoSessionError("The account has changed since; log in again")
     return found

@@ -13,7 +13,7 @@ from psycopg import AsyncConnection
 from gateway.errors import UnavailableError
 from gateway.postgres import account_loader as module
 from gateway.postgres.account_loader import AccountLoader
-from gateway.postgres.accounts import Account
+from gateway.postgres.accounts import GOOD_SECONDS, Account
 
 
 class Database:
@@ -204,3 +204,42 @@ def test_who_gives_up_leaves_no_cycle() -> None:
         assert asyncio.run(scenario())() is None
     finally:
         gc.enable()
+
+
+def test_a_recent_account_is_asked_for_anew_where_the_answer_was_on_its_way_for_long() -> None:
+    """A change that was answered meanwhile would not be in it."""
+
+    async def scenario() -> None:
+        now = 100.0
+        database = Database()
+        loader = AccountLoader(database, 60.0, clock=lambda: now)
+        asking = asyncio.ensure_future(loader.recent_account("kim", 60.0))
+        await settled()
+        now += GOOD_SECONDS
+        database.answer(0)
+        await settled()
+        assert not asking.done()
+        now += 0.9 * GOOD_SECONDS
+        database.answer(1)
+        assert await asking == Account("hash of kim", 1, disabled=False)
+        assert database.asked == [["kim"], ["kim"]]
+
+    asyncio.run(scenario())
+
+
+def test_a_recent_account_that_never_comes_in_time_is_unavailable() -> None:
+    """Where each answer takes long, nobody gets in by one."""
+
+    async def scenario() -> None:
+        now = 100.0
+        database = Database()
+        loader = AccountLoader(database, 60.0, clock=lambda: now)
+        asking = asyncio.ensure_future(loader.recent_account("kim", 3 * GOOD_SECONDS))
+        for number in range(3):
+            await settled()
+            now += GOOD_SECONDS
+            database.answer(number)
+        with pytest.raises(UnavailableError):
+            await asking
+
+    asyncio.run(scenario())

@@ -174,7 +174,7 @@ def answered(
             refuse_what_is_blocked=refuse_what_is_blocked,
             seconds_to_begin=lambda due: 1.0,
             account_turns=SimpleNamespace(turn=turn),
-            account_loader=SimpleNamespace(account=account),
+            account_loader=SimpleNamespace(account=account, recent_account=account),
             hash_client=SimpleNamespace(
                 check=check, make=make, begin_by=lambda due: due, crowded=lambda lane: False
             ),

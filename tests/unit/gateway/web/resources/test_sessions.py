@@ -30,7 +30,7 @@ class Gateway:
     def __init__(self, file: Path, found: Account | RequestError | None = AS_IT_WAS) -> None:
         self.settings = Settings(session_keys_file=file)
         self.sessions = Sessions(self.settings, lambda: NOW_MS)
-        self.account_loader = SimpleNamespace(account=self._account)
+        self.account_loader = SimpleNamespace(recent_account=self._account)
         self._found = found
         self.asked: list[str] = []
 
