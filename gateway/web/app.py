@@ -25,6 +25,7 @@ from gateway.web.connections import Peer
 from gateway.web.direct_request import DirectRequest
 from gateway.web.errors import CutOffError
 from gateway.web.json_body import BODY_MAX, BODY_SECONDS
+from gateway.web.paths import routed
 from gateway.web.responses import Answer
 
 logger = structlog.get_logger()
@@ -228,7 +229,7 @@ class GatewayApp(Quart):
             "",
             request.scheme,
             default_method=request.method,
-            path_info=request.path,
+            path_info=routed(request.scope.get("raw_path"), request.path),
         )
 
     def begin(self, scope: HTTPScope, request: DirectRequest | GatewayRequest) -> Peer:

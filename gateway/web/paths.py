@@ -2,8 +2,25 @@
 
 from __future__ import annotations
 
+import re
+from urllib.parse import unquote
+
 from quart import Quart
 from werkzeug.routing import BaseConverter
+
+_SLASH = "\ufdd0"
+"""Stands for a slash of a name. It is no character, so no name has it."""
+
+
+def routed(raw: bytes | None, path: str) -> str:
+    """The path by which the rule for a request is found; `raw` is how its client has it.
+
+    An encoded slash belongs to a name: `/accounts/a%2Fdevices` is the account `a/devices`, and not
+    the devices of `a`.
+    """
+    if raw is None or b"%2f" not in raw.lower():
+        return path
+    return _SLASH.join(unquote(part) for part in re.split("%2[Ff]", raw.decode("latin-1")))
 
 
 class UsernameConverter(BaseConverter):
@@ -14,6 +31,10 @@ class UsernameConverter(BaseConverter):
 
     part_isolating = False
     regex = "(?s:.+)"
+
+    def to_python(self, value: str) -> str:
+        """The name."""
+        return value.replace(_SLASH, "/")
 
 
 def understand_usernames(app: Quart) -> None:

@@ -25,7 +25,7 @@ class CerrojoMiddleware:
             return
         answer: list[Message] = []
         errors: list[Exception] = []
-        body = await read_body(receive)
+        body = b""
 
         async def keep(message: Message) -> None:
             answer.append(message)
@@ -35,9 +35,10 @@ class CerrojoMiddleware:
                 await self._app(scope, again(body, receive), keep)
             except Exception as error:  # Starlette raises after it has answered 500
                 errors.append(error)
-            return not errors and self._form.is_right(answer[0]["status"])
+            return not errors and self._form.is_right(_status(answer))
 
         try:
+            body = await read_body(receive)
             query = scope["query_string"].decode("latin-1")
             user = self._form.user(header(scope, b"content-type"), query, body)
             verdict = await self._login(user, check, user_agent=header(scope, b"user-agent"))
@@ -52,3 +53,8 @@ class CerrojoMiddleware:
             await send(message)
         if errors:
             raise errors[0]  # for the server's log
+
+
+def _status(answer: list[Message]) -> int:
+    """Other messages may come before the start."""
+    return next(int(m["status"]) for m in answer if m["type"] == "http.response.start")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from cerrojo_client.login_form import BODY_MAX
+from cerrojo_client.login_form import BODY_MAX, cut_off
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -19,10 +19,12 @@ def header(scope: Message, name: bytes) -> str:
 
 
 async def read_body(receive: Receive) -> bytes:
-    """The whole of it, or enough to see that it is too long."""
+    """The whole of it, or enough to see that it is too long; Settled where it was cut off."""
     body, more = b"", True
     while more and len(body) <= BODY_MAX:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            raise cut_off()
         body, more = body + message.get("body", b""), message.get("more_body", False)
     return body
 

@@ -7,10 +7,10 @@ all of it, and a test needs no clock.
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import random
+import re
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
@@ -125,7 +125,7 @@ def unexpected(status: int) -> CerrojoError:
 def _json(response: httpx.Response) -> dict[str, Any] | None:
     try:
         body = response.json()
-    except (json.JSONDecodeError, UnicodeDecodeError):
+    except (ValueError, RecursionError):
         return None
     return body if isinstance(body, dict) else None
 
@@ -133,4 +133,4 @@ def _json(response: httpx.Response) -> dict[str, Any] | None:
 def _retry_after(response: httpx.Response) -> float | None:
     """Seconds; None where there are none, or a date."""
     value = response.headers.get("Retry-After", "")
-    return float(value) if value.isascii() and value.isdigit() else None
+    return float(value) if re.fullmatch(r"[0-9]{1,9}", value) else None

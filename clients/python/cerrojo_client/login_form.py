@@ -44,6 +44,15 @@ class LoginForm:
     reads: Literal["form", "json"] = "form"
     """What the view reads: a form without files, or a JSON object."""
 
+    def __post_init__(self) -> None:
+        """Refuse paths by which no request would be taken for a login."""
+        paths = () if isinstance(self.paths, str) else tuple(self.paths)
+        if not paths or not all(path.startswith("/") for path in paths):
+            raise ValueError(
+                f"paths is a list of paths that begin with a slash, not {self.paths!r}"
+            )
+        object.__setattr__(self, "paths", paths)  # an iterator would be empty the next time
+
     def concerns(self, method: str, path: str) -> bool:
         """Whether this request may be a login."""
         ours = (other.rstrip("/") for other in self.paths)
@@ -86,6 +95,11 @@ class LoginForm:
             kind, body = "text/plain; charset=utf-8", verdict.sentence.encode()
         headers = {"Content-Type": kind, "Content-Length": str(len(body)), **verdict.headers}
         return verdict.status, [*headers.items()], body
+
+
+def cut_off() -> Settled:
+    """For a body of which only a part arrived: it might name somebody else."""
+    return _refused(400, "The request was cut off")
 
 
 def _refused(status: int, sentence: str) -> Settled:

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from contextlib import closing, nullcontext
 from functools import partial
 from http import HTTPStatus
-from io import BytesIO
 from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from cerrojo_client import Cerrojo, OnUndecided
 from cerrojo_client.login_form import LoginForm, Settled
+from cerrojo_client.wsgi_request import path, read_body
 
 
 class CerrojoMiddleware:
@@ -25,8 +25,7 @@ class CerrojoMiddleware:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """The view's answer, or the refusal in its place."""
-        path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
-        if not self._form.concerns(environ["REQUEST_METHOD"], path):
+        if not self._form.concerns(environ["REQUEST_METHOD"], path(environ)):
             return self._app(environ, start_response)
         answer: Any = None
 
@@ -47,8 +46,7 @@ class CerrojoMiddleware:
         return [answer[2]]
 
     def _user(self, environ: WSGIEnvironment) -> str:
-        body = environ["wsgi.input"].read(self._form.size(environ.get("CONTENT_LENGTH")))
-        environ["wsgi.input"] = BytesIO(body)
+        body = read_body(environ, self._form)
         kind, query = environ.get("CONTENT_TYPE", ""), environ.get("QUERY_STRING", "")
         return self._form.user(kind, query, body)
 

@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from cerrojo_client import PASS, REFUSE, AsyncCerrojo, OnUndecided
 from cerrojo_client.asgi import CerrojoMiddleware
-from cerrojo_client.asgi_request import App, Message
+from cerrojo_client.asgi_request import App, Message, Receive, Send
 from cerrojo_client.login_form import BODY_MAX, LoginForm
 from tests.unit.clients.python.fake import TOKEN, FakeCerrojo
 
@@ -175,3 +175,54 @@ def test_a_body_is_read_in_its_chunks_and_within_bounds(
     asyncio.run(protected(fake, view)(scope, receive, send))
     assert sent[0]["status"] == status
     assert (view.seen == ["right"]) == (status == 204)
+
+
+def sent_by(app: App, messages: list[Message]) -> list[Message]:
+    """What the server gets to send, where it has received these."""
+    scope = {
+        **{"type": "http", "method": "POST", "path": "/login", "query_string": b""},
+        "headers": [(b"content-type", b"application/x-www-form-urlencoded")],
+    }
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return messages.pop(0)
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    asyncio.run(app(scope, receive, send))
+    return sent
+
+
+def test_a_body_that_was_cut_off_is_refused(fake: FakeCerrojo, view: View):
+    """What is left of it may be another name."""
+    sent = sent_by(
+        protected(fake, view),
+        [
+            {"type": "http.request", "body": b"password=x&username=ana", "more_body": True},
+            {"type": "http.disconnect"},
+        ],
+    )
+    assert sent[0]["status"] == 400
+    assert (view.seen, fake.requests) == ([], [])
+
+
+def test_other_messages_may_come_before_the_answer(fake: FakeCerrojo):
+    """As Starlette sends one before a page from a template, to its own test client."""
+
+    async def page(_scope: Message, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.debug", "info": {}})
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    cerrojo = AsyncCerrojo("http://cerrojo", TOKEN, transport=httpx.MockTransport(fake))
+    sent = sent_by(
+        CerrojoMiddleware(page, cerrojo, FORM, on_undecided=REFUSE),
+        [{"type": "http.request", "body": b"username=ana&password=right"}],
+    )
+    assert [message["type"] for message in sent][1:] == [
+        "http.response.start",
+        "http.response.body",
+    ]
+    assert [body["outcome"] for body in fake.bodies] == ["right"]

@@ -141,3 +141,19 @@ def test_each_step_has_the_time_that_is_left():
     assert (left.get("read"), left.get("connect")) == (1.0, 1.0)
     clock.now = 11.0
     assert 0 < left.get("read") < 0.01
+
+
+@pytest.mark.parametrize(
+    ("headers", "text"),
+    [
+        ({}, '{"a":' + 5000 * "1" + "}"),
+        ({}, 100_000 * "["),
+        ({"Retry-After": 400 * "9"}, "{}"),
+    ],
+    ids=["a number", "nesting", "a time"],
+)
+def test_an_answer_that_no_program_can_read_is_asked_for_again(headers: dict[str, str], text: str):
+    """Something between may send anything; the login hears what was promised to it."""
+    answer, steps = hold(httpx.Response(503, headers=headers, text=text) for _ in iter(int, 1))
+    assert answer == Undecided(1)
+    assert len(requests(steps)) > 1

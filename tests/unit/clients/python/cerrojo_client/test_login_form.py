@@ -151,3 +151,16 @@ def test_the_refusal_speaks_the_view_s_language():
     _, headers, body = login_form("json").refusal(blocked(7))
     assert dict(headers)["Content-Type"] == "application/json"
     assert json.loads(body) == {"error": "Too many wrong passwords; try again in 7 seconds"}
+
+
+@pytest.mark.parametrize("paths", ["/login", [], ["login"], ["/login", "login"]])
+def test_paths_that_would_guard_nothing_are_refused(paths: list[str] | str):
+    """Else the login runs without Cerrojo, and nobody hears of it."""
+    with pytest.raises(ValueError, match="begin with a slash"):
+        LoginForm(paths=paths, user_field="username", right={302})
+
+
+def test_paths_may_come_one_by_one():
+    """They guard the second login, too."""
+    form = LoginForm(paths=iter(["/login"]), user_field="username", right={302})
+    assert [form.concerns("POST", "/login") for _ in range(2)] == [True, True]

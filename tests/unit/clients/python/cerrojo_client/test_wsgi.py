@@ -132,3 +132,27 @@ def test_a_body_without_a_length_is_refused(client: Client, view: View):
     _, status, _ = run_wsgi_app(client.application, environ)
     assert status == "411 Length Required"
     assert view.bodies == []
+
+
+def test_a_path_beyond_ascii_is_guarded(fake: FakeCerrojo, view: View):
+    """A server gives its bytes as Latin-1 (PEP 3333)."""
+    form = LoginForm(paths=["/iniciar-sesión"], user_field="username", right={302})
+    cerrojo = Cerrojo("http://cerrojo", TOKEN, transport=httpx.MockTransport(fake))
+    client = Client(CerrojoMiddleware(view, cerrojo, form, on_undecided=REFUSE))
+    client.post("/iniciar-sesión", data={"username": "ana", "password": "guess"})
+    assert [body["outcome"] for body in fake.bodies] == ["wrong"]
+
+
+def test_a_body_that_was_cut_off_is_refused(client: Client, fake: FakeCerrojo, view: View):
+    """What is left of it may be another name."""
+    environ = {
+        "REQUEST_METHOD": "POST",
+        "SCRIPT_NAME": "/app",
+        "PATH_INFO": "/login",
+        "CONTENT_TYPE": "application/x-www-form-urlencoded",
+        "CONTENT_LENGTH": "34",
+        "wsgi.input": BytesIO(b"password=x&username=ana"),
+    }
+    _, status, _ = run_wsgi_app(client.application, environ)
+    assert status == "400 Bad Request"
+    assert (view.bodies, fake.requests) == ([], [])

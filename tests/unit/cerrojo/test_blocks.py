@@ -1,0 +1,55 @@
+"""Blocks by hand, as the command asks for them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from cerrojo import blocks
+from cerrojo.__main__ import application
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("0s", 0), ("90s", 90), ("30min", 1800), ("2m", 120), ("7d", 604_800)]
+)
+def test_a_length_is_a_number_and_a_unit(text: str, seconds: int) -> None:
+    """As people write it."""
+    assert blocks.seconds_of(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "90", "s", "-1s", "1.5h", "1 h", "1y"])
+def test_another_text_is_no_length(text: str) -> None:
+    """With the way to write it."""
+    with pytest.raises(ValueError, match="write it as 90s, 30min, 2h or 7d"):
+        blocks.seconds_of(text)
+
+
+@pytest.mark.parametrize(
+    ("options", "asked"),
+    [
+        ([], {}),
+        (["--for", "2h"], {"seconds": 7200}),
+        (["--for", "0s"], {"seconds": 0}),  # which the port refuses
+    ],
+)
+def test_a_block_is_for_the_length_that_was_said(
+    monkeypatch: pytest.MonkeyPatch, options: list[str], asked: dict[str, int]
+) -> None:
+    """And until it is lifted only where none was."""
+    bodies: list[Any] = []
+
+    class Port:
+        """The operator port."""
+
+        def ask(self, _method: str, _path: str, body: Any) -> Any:
+            bodies.append(body)
+            return {"until": None}
+
+    monkeypatch.setattr(blocks, "operator_port", lambda _: Port())
+    done = CliRunner().invoke(
+        application("blocked", "block"), ["block", "ana", "--reason", "a test", *options]
+    )
+    assert done.exit_code == 0, done.output
+    assert bodies == [{"reason": "a test", **asked}]
