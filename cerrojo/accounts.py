@@ -140,6 +140,8 @@ def import_(
     own_form = present_form(
         settings.argon2_memory_kib, settings.argon2_time_cost, settings.argon2_parallelism
     )
+    if report_ and report_.exists() and os.path.exists(file) and os.path.samefile(file, report_):
+        raise CommandError(f"--report is {file}, which is to be imported. Name another file.")
     again = "Run the same command again: it goes on where it stopped."
     with (
         _files(file, "The same command goes on where it stopped."),
@@ -264,6 +266,10 @@ def _writing(path: str) -> Iterator[IO[bytes]]:
         yield sys.stdout.buffer
         sys.stdout.flush()
         return
+    if _takes_all(Path(path)):
+        with open(path, "wb") as file:
+            yield file
+        return
     part = Path(f"{path}.part")
     try:
         with open(_private(part), "wb") as file:
@@ -276,8 +282,15 @@ def _writing(path: str) -> Iterator[IO[bytes]]:
 
 def _private(path: Path) -> int:
     """A new file for its owner only: what is written has hashes in it, or names."""
+    if _takes_all(path):
+        return os.open(path, os.O_WRONLY)
     path.unlink(missing_ok=True)
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+
+
+def _takes_all(path: Path) -> bool:
+    """Whether it is a device or a pipe, which takes what is written and stays what it is."""
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def _size(file: IO[bytes]) -> int | None:
