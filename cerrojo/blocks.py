@@ -143,9 +143,9 @@ def block(
     ] = None,
 ) -> None:
     """Block an account by hand, with all its devices."""
-    body: dict[str, object] = {"reason": reason} | (
-        {"seconds": length} if length is not None else {}
-    )
+    body: dict[str, object] = {"reason": reason}
+    if length is not None:
+        body["seconds"] = length
     answer = operator_port(config.load()).ask("POST", path("blocked", user), body)
     until = f"until {answer['until']}" if answer["until"] else "until its block is lifted"
     show({"user": user, **answer}, f"{user} is blocked {until}.")

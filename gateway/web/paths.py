@@ -23,6 +23,13 @@ def routed(raw: bytes | None, path: str) -> str:
     return _SLASH.join(unquote(part) for part in re.split("%2[Ff]", raw.decode("latin-1")))
 
 
+class PartConverter(BaseConverter):
+    """One part of a path, as `<...>` in a rule: no name, so it has no slash in any form."""
+
+    part_isolating = True
+    regex = f"[^/{_SLASH}]+"
+
+
 class UsernameConverter(BaseConverter):
     """The rest of a path, as `<username:...>` in a rule: a name may have slashes, also at its ends.
 
@@ -39,5 +46,6 @@ class UsernameConverter(BaseConverter):
 
 def understand_usernames(app: Quart) -> None:
     """Let the application's rules have `<username:...>`; before any that has."""
+    app.url_map.converters["default"] = PartConverter
     app.url_map.converters["username"] = UsernameConverter
     app.url_map.merge_slashes = False

@@ -25,7 +25,6 @@ class CerrojoMiddleware:
             return
         answer: list[Message] = []
         errors: list[Exception] = []
-        body = b""
 
         async def keep(message: Message) -> None:
             answer.append(message)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import pytest
+from werkzeug.exceptions import NotFound
 from werkzeug.routing import Map, Rule
 
-from gateway.web.paths import UsernameConverter, routed
+from gateway.web.paths import PartConverter, UsernameConverter, routed
 
 RULES = Map(
     [
         Rule("/accounts/<username:user>", endpoint="account"),
         Rule("/accounts/<username:user>/devices", endpoint="devices"),
+        Rule("/static/<name>", endpoint="static"),
     ],
-    converters={"username": UsernameConverter},
+    converters={"username": UsernameConverter, "default": PartConverter},
     merge_slashes=False,
 )
 
@@ -36,3 +38,12 @@ def test_an_encoded_slash_belongs_to_the_name(
     """Else a request for one account would be one for something of another."""
     found = RULES.bind("localhost").match(routed(raw, path))
     assert found == (endpoint, {"user": user})
+
+
+@pytest.mark.parametrize("path", ["/static/a%2Fb.js", "/static/..%2fapp.py", "/static%2Fa.js"])
+def test_what_is_no_name_has_no_slash(path: str) -> None:
+    """No file is found by one."""
+    here = RULES.bind("localhost")
+    assert here.match(routed(b"/static/a.js", "/static/a.js")) == ("static", {"name": "a.js"})
+    with pytest.raises(NotFound):
+        here.match(routed(path.encode(), ""))
