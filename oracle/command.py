@@ -9,7 +9,7 @@ from events.signatures import Opener
 from events.signing_keys import key_file
 from oracle.replay import readable
 from oracle.verify import AUDIT_LOG, FOR_EVER_MS, Range, Report, verify
-from settings import Settings
+from settings import Settings, variable
 
 DAY_MS = 86_400_000
 
@@ -56,7 +56,9 @@ def describe(report: Report) -> str:
         )
     if report.batches and not report.signed:
         lines.append(
-            "Seals are not signed: who can write to Postgres could have made all of them anew."
+            "Not every seal's signature could be checked: some have none, or "
+            f"{variable('signing_keys')} is not set here. Who can write to Postgres could have "
+            "made them anew."
         )
     if report.differences:
         lines.append("The audit is NOT as it was written. The first difference:")

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import psycopg
 
-from events.signatures import FIRST_BYTE, Opener
+from events.signatures import Opener
 from oracle import seals
 from oracle.judge import Judge, Place, is_before
 from oracle.replay import readable
@@ -73,7 +73,7 @@ class Report:
     unblocks: int = 0
     expiries: int = 0
     signed: bool = False
-    """Whether every seal has a signature that is right."""
+    """Whether every seal has a signature that was checked by its key, and is right."""
     first_ms: int = 0
     last_ms: int = 0
     """The times of the first and the last batch that was verified."""
@@ -180,8 +180,8 @@ class _Verifier:
 
     def _open(self, place: Place, stored: _Stored) -> Seal | None:
         try:
-            body = self._opener.open(place.partition, None, stored.value, stored.last_ms)
-            seal = seals.read(body)
+            checked = self._opener.check(place.partition, None, stored.value, stored.last_ms)
+            seal = seals.read(checked.body)
         except ValueError as error:
             self._differs(place, stored.last_ms, f"the batch's seal is not to be believed: {error}")
             return None
@@ -190,7 +190,7 @@ class _Verifier:
         if is_there != says:
             self._differs(place, stored.last_ms, "the batch's seal is that of another batch")
             return None
-        self.report.signed &= stored.value[0] == FIRST_BYTE
+        self.report.signed &= checked.role is not None
         return seal
 
     def _check_link(self, place: Place, stored: _Stored, seal: Seal | None) -> None:
@@ -200,8 +200,8 @@ class _Verifier:
         self._heads[place.partition] = seals.digest(stored.value)
         if seal is None or (before or b"") == seal.previous:
             return
-        if first and before is None and seal.latest_ms < self._within.kept_from_ms:
-            return  # retention has deleted it
+        if seal.latest_ms < self._within.kept_from_ms:
+            return  # retention deletes what is before it, in no order
         self._differs(
             Place(place.generation, place.partition, seal.from_offset),
             seal.first_ms,
@@ -248,13 +248,15 @@ class _Verifier:
 
     def _check_heads(self) -> None:
         """Whether the newest seals are those that the workers wrote last."""
-        written = self._database.execute("SELECT partition, last_seal FROM partition_progress")
-        for partition, last in written.fetchall():
+        written = self._database.execute(
+            "SELECT partition, last_seal, latest_ms FROM partition_progress"
+        )
+        for partition, last, latest_ms in written.fetchall():
             place = self._reached[partition]
             head = self._heads.get(partition)
             if head is None and last is not None:
                 head = self._seal_before(place)
-            gone = head is None and (self._within.kept_from_ms > 0 or last is None)
+            gone = head is None and (last is None or latest_ms < self._within.kept_from_ms)
             if head != last and not gone:
                 self._differs(
                     place, 0, "the newest seal of the partition is not the one that was written"
