@@ -18,6 +18,8 @@ from workers.commands import change_policy
 from workers.commands import shadow as shadow_policy
 from workers.commands import whatif as other_policies
 
+MOST_DAYS = 36_500
+
 
 def moment(text: str) -> int:
     """A time in ISO 8601, by default in UTC, in milliseconds. Raises ValueError for other text."""
@@ -26,7 +28,9 @@ def moment(text: str) -> int:
 
 
 def verify(
-    days: Annotated[float | None, typer.Option(min=0, help="only the last so many days")] = None,
+    days: Annotated[
+        float | None, typer.Option(min=0, max=MOST_DAYS, help="only the last so many days")
+    ] = None,
     begin: Annotated[
         int | None,
         typer.Option(
@@ -74,7 +78,7 @@ def whatif(
             f"{', '.join(other_policies.PARTS)}, repeated; once for each policy",
         ),
     ] = None,
-    days: Annotated[float, typer.Option(min=0, help="of how many to today")] = 30.0,
+    days: Annotated[float, typer.Option(min=0, max=MOST_DAYS, help="of how many to today")] = 30.0,
     processes: Annotated[
         int | None, typer.Option(min=1, help="as many as there are cores, if not given")
     ] = None,

@@ -100,11 +100,12 @@ def unblock(
         show({"user": user, **answer}, f"{user} is unblocked.")
         return
     names = [line.strip() for line in sys.stdin if line.strip()] if users == ["-"] else users
+    paths = {name: path("blocked", name) for name in names}  # each is a text, or none is asked for
     done: dict[str, list[str]] = {"unblocked": [], "not_blocked": []}
     with progress("Unblocked") as bar:
         for name in bar.track(names):
             try:
-                port.ask("DELETE", path("blocked", name), body)
+                port.ask("DELETE", paths[name], body)
             except RefusalError as error:
                 if error.code not in ("not_found", "invalid"):  # or no name at all
                     raise CommandError(

@@ -109,10 +109,13 @@ def check_hosts(settings: Settings) -> Findings:
 
 def _ready(name: str, port: Port) -> Findings:
     status, body = port.request("GET", "/readyz")
+    if not isinstance(body, dict):
+        yield failed(name, f"{port.url} answered {status}, and no JSON: is that the {name}?")
+        return
     if status == 200:
         yield ok(name, f"{port.url} is ready.")
         return
-    parts = body.get("parts", {}) if isinstance(body, dict) else {}
-    wrong = "; ".join(f"{part}: {said}" for part, said in parts.items() if said != "ok")
-    reason = wrong or (body or {}).get("error") or f"it answered {status}"
+    parts = body.get("parts", {}).items()
+    wrong = "; ".join(f"{part}: {said}" for part, said in parts if said != "ok")
+    reason = wrong or body.get("error") or f"it answered {status}"
     yield failed(name, f"{port.url} is not ready: {reason}.")

@@ -45,6 +45,8 @@ class Commands(TyperGroup):
             sentence, code = of_database(error), FAILED
         except KafkaException as error:
             sentence, code = f"Kafka failed: {reason(error).rstrip('.')}. Try again.", FAILED
+        except UnicodeError:
+            sentence, code = "What was given is no text in UTF-8. Nothing is done with it.", FAILED
         except KeyboardInterrupt:
             sentence, code = "Stopped.", STOPPED
         report(sentence)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
+from rich.console import Group
 
 from cerrojo.output import report, show, table
 from events import signing_keys
@@ -112,10 +113,10 @@ def _show_signing(folder: Path) -> None:
     columns = ("id", "role", "state", "retired_ms")
     rows = [dict(zip(columns, row, strict=True)) for row in shown]
     allowed = bool(signing_keys.granted(folder, "operator"))
-    told = "The operator port may change the policy." if allowed else ""
+    told = ["The operator port may change the policy."] if allowed else []
     show(
         {"keys": rows, "operator_port_signs_policies": allowed},
-        f"{table(columns, shown, 'There are no keys.')}\n{told}".rstrip(),
+        Group(table(columns, shown, "There are no keys."), *told),
     )
 
 

@@ -58,11 +58,11 @@ class Port:
     def ask(self, method: str, path: str, body: object = None) -> Any:
         """The body of the answer. Raises RefusalError for one of an error, else as `request`."""
         answer = self.request(method, path, body)
-        if answer.status != 200 and answer.status != 201:
-            found = answer.body if isinstance(answer.body, dict) else {}
+        found = answer.body if isinstance(answer.body, dict) else {}
+        if answer.status not in (200, 201) or answer.body is not found:
             sentence = found.get("error") or f"{self.url} answered {answer.status}, and no JSON"
             raise RefusalError(str(sentence), str(found.get("code", "")))
-        return answer.body
+        return found
 
     def pages(self, address: str) -> Iterator[Any]:
         """The bodies of all pages of a list; `address` has a query. Raises as `ask`."""
@@ -81,7 +81,7 @@ class Port:
                 connection.request(method, self._base + path, content, headers)
                 with connection.getresponse() as response:
                     return Answer(response.status, _decoded(response.read()))
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, UnicodeError) as error:
             why = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise CommandError(f"Nothing answers at {self.url}: {why}. {self._way_out}") from None
 

@@ -137,3 +137,14 @@ def test_a_token_that_the_file_cannot_hold_is_not_made(words: tuple[str, ...]) -
     done = run("tokens", "new", *words)
     assert (done.exit_code, done.stdout) == (2, "")
     assert "use " in done.stderr
+
+
+def test_a_terminal_gets_the_keys_in_a_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the ids that the next command needs."""
+    monkeypatch.setattr("cerrojo.output.in_terminal", lambda: True)
+    done = run("keys", "signing", "make", tmp_path / "signing")
+    assert done.exit_code == 0, done.output
+    for key in signing_keys.all_keys(tmp_path / "signing"):
+        assert f"{key.id}  {key.role} " in done.stdout

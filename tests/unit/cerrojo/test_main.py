@@ -45,6 +45,8 @@ def test_a_shell_completes_it(shell: str) -> None:
         (["quarantine"], 1, "DATABASE_URL is not set. Set it to"),
         (["partitions"], 1, "KAFKA_BOOTSTRAP_SERVERS is not set. Set it to"),
         (["accounts", "delete", "ana"], 2, "Give --yes"),
+        (["unblock", "ana", "a\udcf1a"], 1, "is no text in UTF-8"),  # as the shell's Latin-1
+        (["verify", "--days", "inf"], 2, "--days"),
         (["accounts", "import", "/nowhere"], 1, "DATABASE_URL is not set"),
     ],
 )

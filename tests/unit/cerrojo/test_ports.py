@@ -91,6 +91,7 @@ def test_requests_and_answers_are_json(
         (502, b"<html>", "answered 502, and no JSON.", ""),
         (302, b"", "answered 302, and no JSON.", ""),
         (400, b"[1]", "answered 400, and no JSON.", ""),
+        (200, b"<html>", "answered 200, and no JSON.", ""),  # as of a page for a single sign-on
     ],
 )
 def test_an_error_is_the_sentence_of_the_answer(
