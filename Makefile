@@ -7,6 +7,14 @@ READY := .venv/installed
 # modules anew, which is a seventh of its start. Images for containers often set it.
 unexport PYTHONDONTWRITEBYTECODE
 
+# An environment whose Python is gone or another version by now, as after an update of the system, is
+# made anew.
+ifneq ($(wildcard $(READY)),)
+ifeq ($(wildcard .venv/lib/python$(shell $(BIN)/python -ISc 'import sys; print("%d.%d" % sys.version_info[:2])' 2>&1)),)
+$(shell rm -f $(READY))
+endif
+endif
+
 .DEFAULT_GOAL := help
 .PHONY: help up venv test tests slow check alerts dashboard integrations chart sbom chaos fuzz bench costs plan tiny loadtest attack pictures console clean
 
@@ -108,7 +116,8 @@ $(READY): requirements/dev.txt requirements/argon2-build.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("Cerrojo needs Python 3.11 or newer, and $(PYTHON) is %d.%d. Name another one: make PYTHON=python3.12" % v[:2])'
 	@test -e $@ || { echo "Making .venv"; exec $(PYTHON) -m venv --clear .venv; }
 	@rm -f $@
-	@exec $(BIN)/python -m pip install --require-hashes --only-binary=:all: --disable-pip-version-check --no-input -r $<
+	@$(BIN)/python -m pip install --require-hashes --only-binary=:all: --disable-pip-version-check --no-input -r $< || { \
+		echo "The libraries are not installed. Where pip found none for this Python, name an older one: make PYTHON=python3.14" >&2; exit 1; }
 	@$(BIN)/python -m local.argon2
 	@printf '%s\n' '#!/bin/sh' "PYTHONPATH='$(CURDIR)' exec '$(CURDIR)/$(BIN)/python' -P -m cerrojo \"\$$@\"" >$(BIN)/cerrojo
 	@chmod +x $(BIN)/cerrojo

@@ -13,11 +13,12 @@ import pytest
 
 from tests.paths import PROJECT
 
+LIBRARIES = ".venv/lib/python{}.{}".format(*sys.version_info)
 STAND_IN = f"""#!/bin/sh
 echo "$*" | cut -d' ' -f-3 >>calls
 case "$*" in
--c*) exec {sys.executable} "$@" ;;
-"-m venv"*) mkdir -p .venv/bin && cp "$0" .venv/bin/python ;;
+-c* | -ISc*) exec {sys.executable} "$@" ;;
+"-m venv"*) mkdir -p .venv/bin {LIBRARIES} && cp "$0" .venv/bin/python ;;
 "-m pip"*) test ! -e broken ;;
 esac
 """
@@ -78,9 +79,24 @@ def test_an_unfinished_one_is_made_anew(tmp_path: Path, make: Make, before: bool
         make()
         os.utime(tmp_path / ".venv" / "installed", (0, 0))
     (tmp_path / "broken").touch()
-    assert make().returncode != 0
+    done = make()
+    assert done.returncode != 0
+    assert "make PYTHON=python3.14" in done.stderr
     calls(tmp_path)
     (tmp_path / "broken").unlink()
+    assert make().returncode == 0
+    assert calls(tmp_path) == [VENV, PIP, ARGON2]
+
+
+@pytest.mark.parametrize("change", ["another version", "none"])
+def test_one_whose_python_was_updated_is_made_anew(tmp_path: Path, make: Make, change: str) -> None:
+    """The link leads to another version by now, or to nothing."""
+    make()
+    calls(tmp_path)
+    if change == "none":
+        (tmp_path / ".venv" / "bin" / "python").unlink()
+    else:
+        (tmp_path / LIBRARIES).rename(tmp_path / ".venv" / "lib" / "python3.1")
     assert make().returncode == 0
     assert calls(tmp_path) == [VENV, PIP, ARGON2]
 
