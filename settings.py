@@ -340,7 +340,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Seconds, Meta(description="a login is answered by then, if with 503")
     ] = 5.0
     hash_threads: Annotated[
-        int, Meta(ge=1, le=256, description="passwords checked at the same time, per host")
+        int,
+        Meta(
+            ge=1,
+            le=256,
+            description="passwords checked at the same time, by each of a host's two hash processes",
+        ),
     ] = min(256, _CORES)
     argon2_memory_kib: Annotated[
         int, Meta(ge=8, le=4_194_304, description="Argon2id memory, KiB")
