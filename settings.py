@@ -344,7 +344,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(
             ge=1,
             le=256,
-            description="passwords checked at the same time, by each of a host's two hash processes",
+            description="passwords checked at the same time, in each of two hash processes",
         ),
     ] = min(256, _CORES)
     argon2_memory_kib: Annotated[
