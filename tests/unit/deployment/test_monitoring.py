@@ -80,6 +80,15 @@ def test_every_series_that_is_asked_for_is_there_from_the_start() -> None:
         assert f'{name}{{{label}="{value}"}} 0.0' in text
 
 
+@pytest.mark.parametrize("result", ["unavailable", "overloaded"])
+@pytest.mark.parametrize("path", ["alerts.yml", "grafana/cerrojo.json"])
+def test_an_outage_of_services_attempts_is_seen_as_one_of_logins(path: str, result: str) -> None:
+    """Where services ask for all verdicts, nobody logs in here, and a share of that is none."""
+    asked = SELECTOR.findall((PROJECT / "monitoring" / path).read_text())
+    for counter in ("cerrojo_logins_total", "cerrojo_service_attempts_total"):
+        assert (counter, "result", result) in asked
+
+
 def test_every_refusal_has_a_series() -> None:
     """Of logins, or of registrations."""
     text = at_the_start("gateway")
