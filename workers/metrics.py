@@ -94,6 +94,13 @@ GENERATION = Gauge(
     ["partition"],
     multiprocess_mode="livemostrecent",
 )
+MISSING = Gauge(
+    "cerrojo_missing_attempts",
+    "Records that the log had lost before they were decided, since ever; their wrong passwords "
+    "count nowhere",
+    ["partition"],
+    multiprocess_mode="livemostrecent",
+)
 LAYOUT = Gauge(
     "cerrojo_layout",
     "Number of partitions in the layout that the partition has entered",

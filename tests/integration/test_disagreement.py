@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
+from prometheus_client import REGISTRY
 from psycopg.sql import SQL, Identifier
 
 from events.messages import Attempt, Policy, Unblock, encode, new_id
@@ -35,6 +36,11 @@ def morning(user: str) -> list[bytes]:
     attempts = [wrong(user), wrong(user), Attempt(new_id(), REPLIES, user, True)]
     attempts += [wrong(user) for _ in range(6)]
     return [encode(attempt) for attempt in attempts]
+
+
+def gauge() -> float | None:
+    """What this process says in its metrics of missing attempts."""
+    return REGISTRY.get_sample_value("cerrojo_missing_attempts", {"partition": str(PARTITION)})
 
 
 @pytest.fixture
@@ -157,3 +163,6 @@ def test_a_log_that_begins_behind_the_database_goes_on_and_says_what_is_missing(
     with psycopg.connect(older) as connection:
         missing = connection.execute("SELECT missing FROM partition_progress").fetchone()
     assert missing == (4,)
+    assert gauge() == 4
+    owners.new(older, "next").claim()
+    assert gauge() == 4, "the next owner reads it from the database"

@@ -47,7 +47,8 @@ def resume(
     elif offset <= start and same_topic:
         missing = start - offset
         alarm = f"The log has lost {missing} attempts before they were read"
-        return Resumption(here._replace(next_offset=start), missing, alarm if missing else None)
+        here = here._replace(next_offset=start, missing=progress.missing + missing)
+        return Resumption(here, missing, alarm if missing else None)
 
     latest_ms = max(progress.latest_ms, progress.last_ms or 0) if same_topic else -1
     first_new = _first_new(start, min(end, offset), latest_ms, read_at, append_time_ms)

@@ -74,6 +74,8 @@ class Progress(NamedTuple):
     """The latest append time of any decided record."""
     asked: Asked | None = None
     """The last layout that somebody asked for, which need not be the one to propose."""
+    missing: int = 0
+    """The number of records that the log has ever lost before they were read."""
 
     @property
     def position(self) -> Position:
@@ -378,7 +380,7 @@ _PROGRESS = (
     "epoch, generation, topic_id, next_offset, batch_offset, last_fingerprint, last_ms, policy,"
     " suspect, alone_deaths, layout, coalesce((SELECT partitions FROM topology), 0),"
     " coalesce(layout_to_propose(partition, layout), 0), latest_ms,"
-    " (SELECT asked FROM topology)"
+    " (SELECT asked FROM topology), missing"
 )
 
 

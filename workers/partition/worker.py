@@ -133,6 +133,7 @@ class Worker:
         self._wait_for_publishing()
         self._note_suspects(progress)
         metrics.GENERATION.labels(self._labels).set(self.progress.generation)
+        metrics.MISSING.labels(self._labels).set(self.progress.missing)
         metrics.LAYOUT.labels(self._labels).set(self.progress.layout)
         logger.info(
             "Partition is claimed",

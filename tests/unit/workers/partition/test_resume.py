@@ -49,6 +49,14 @@ def test_a_log_that_starts_behind_the_offset_goes_on_at_its_start():
     assert (found.progress.next_offset, found.progress.generation, found.missing) == (20, 1, 13)
     assert found.alarm
     assert "13 attempts" in found.alarm
+    assert found.progress.missing == 13
+
+
+def test_what_is_missing_adds_up():
+    """A metric of it rises with each loss, and no loss hides in what an earlier one left."""
+    before = progress(7)._replace(missing=5)
+    assert resume(before, "t1", (20, 30), record, decided(7)).progress.missing == 18
+    assert resume(before, "t1", (0, 9), record, decided(7)).progress.missing == 5
 
 
 @given(st.integers(1, 40), st.integers(0, 40), st.integers(0, 40))
