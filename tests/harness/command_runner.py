@@ -1,4 +1,4 @@
-"""Runs commands of `cerrojo` one after the other: each is a line of JSON on stdin, and so its end."""
+"""Runs commands of `cerrojo`: each is a line of JSON on stdin, its outcome one on stdout."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ def main() -> None:
         if done.exception is not None and not isinstance(done.exception, SystemExit):
             stderr += "".join(traceback.format_exception(done.exception))
         end = {"returncode": done.exit_code, "stdout": done.stdout, "stderr": stderr}
-        print(json.dumps(end), flush=True)
+        sys.stdout.write(json.dumps(end) + "\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":
