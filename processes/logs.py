@@ -1,7 +1,11 @@
-"""Logging: one line for each event, to stderr, as key=value or JSON, with a UTC time."""
+"""Logging: one line for each event, to stderr, as key=value or JSON, with a UTC time.
+
+A line that cannot be written is lost, as on a full disk: that is no reason to end.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import signal
 import sys
@@ -52,6 +56,21 @@ SENTENCES: dict[type[Event], tuple[int, str]] = {
 }
 
 
+class _Stderr:
+    """What a logger calls of stderr; an OSError of it is nobody's."""
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            sys.stderr.write(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            sys.stderr.flush()
+
+
+_STDERR = _Stderr()
+
+
 def configure(level: str, line: str = "logfmt", *further: Processor) -> None:
     """Set up this process's log; `level` is debug, info, warning or error, `line` logfmt or json.
 
@@ -77,7 +96,7 @@ def configure(level: str, line: str = "logfmt", *further: Processor) -> None:
             ),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(_STDERR),  # type: ignore[arg-type]
         cache_logger_on_first_use=True,
     )
     root = logging.getLogger()
@@ -96,7 +115,8 @@ def say_why_it_ends(sentence: str) -> None:
     if isinstance(structlog.get_config()["processors"][-1], structlog.processors.JSONRenderer):
         structlog.get_logger().error(sentence)
     else:
-        sys.stderr.write(f"{sentence}\n")
+        _STDERR.write(f"{sentence}\n")
+        _STDERR.flush()
 
 
 class _OfLibraries(logging.Handler):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import subprocess
 import sys
 import threading
@@ -159,3 +160,32 @@ def test_why_a_process_ends_is_json_only_where_the_log_is(
     say_why_it_ends("There is no database.")
     line = json.loads(capsys.readouterr().err)
     assert (line["level"], line["event"]) == ("error", "There is no database.")
+
+
+UNHEARD = """
+import sys
+from processes import Said
+from processes.logs import configure, log_event, say_why_it_ends
+say_why_it_ends("Nothing is set up yet.")
+for form in ("logfmt", "json"):
+    configure("debug", form)
+    log_event(Said("worker", "port", "3000"))
+    say_why_it_ends("There is no database.")
+sys.exit(3)
+"""
+
+
+def test_a_line_that_cannot_be_written_ends_nothing() -> None:
+    """As on a full disk: a supervisor logs first what it then acts upon, and has to go on."""
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", UNHEARD], cwd=PROJECT, stderr=full, check=False
+        )
+    assert done.returncode == 3
+    reader, writer = os.pipe()
+    os.close(reader)  # whoever read it has died
+    with open(writer, "wb") as pipe:
+        done = subprocess.run(
+            [sys.executable, "-c", UNHEARD], cwd=PROJECT, stderr=pipe, check=False
+        )
+    assert done.returncode == 3
