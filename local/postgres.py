@@ -9,6 +9,7 @@ random and not kept.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -52,6 +53,8 @@ ORPHANS_SECONDS = 10.0  # for the end of a killed server's processes
 SILENCE_SECONDS = 30.0
 PROBE_SECONDS = 2
 GRACE_SECONDS = 1.0
+
+_TROUBLE = re.compile("(FATAL|PANIC|ERROR|error):")
 
 
 def _binaries() -> Path:
@@ -256,9 +259,9 @@ class Postgres:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("a") as log:
             log.write(done.stdout + done.stderr)
-        if done.returncode:
+        if done.returncode or _refused(done.stderr):
             raise LocalError(
-                f"PostgreSQL's {program} failed in {self.folder.parent}: {_last_line(done.stderr)} "
+                f"PostgreSQL's {program} failed in {self.folder.parent}: {_reason(done.stderr)} "
                 f"Its output is in {self.log}."
             )
 
@@ -273,5 +276,16 @@ def _check_path(folder: Path) -> None:
         )
 
 
-def _last_line(text: str) -> str:
-    return text.strip().rpartition("\n")[2] or "it gave no reason."
+def _refused(stderr: str) -> bool:
+    """Whether a statement failed: `postgres --single` then goes on, and ends with exit code 0.
+
+    A role may be there already.
+    """
+    lines = stderr.splitlines()
+    return any("ERROR:" in line and not line.endswith("already exists") for line in lines)
+
+
+def _reason(stderr: str) -> str:
+    """The line that says why; initdb's last one only says that it tidies up."""
+    lines = stderr.strip().splitlines()
+    return next(filter(_TROUBLE.search, lines), lines[-1] if lines else "it gave no reason.")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from local.errors import LocalError
-from local.postgres import OWNER, Postgres
+from local.postgres import BINARIES, OWNER, Postgres
 from local.privileges import service_account
 from local.progress import ProgressReporter
 from sql.roles import ROLES
@@ -60,6 +61,48 @@ def test_what_is_there_is_prepared_at_once(tmp_path: Path) -> None:
     passwords.write_text("".join(lines))
     (postgres.folder / "postmaster.pid").touch()
     assert not postgres.prepare_at_once()
+
+
+NO_SPACE = 'could not extend file "base/5/1259": No space left on device'
+INITDB = f"""creating configuration files ... ok
+running bootstrap script ... 2026-01-01 00:00:00.000 UTC [7] FATAL:  {NO_SPACE}
+child process exited with exit code 1
+initdb: removing contents of data directory "/data/postgres.new"
+"""
+
+
+@pytest.mark.parametrize(
+    ("failing", "code", "output"),
+    [
+        ("postgres", 0, f"2026-01-01 [7] ERROR:  {NO_SPACE}\n[7] HINT:  Check free disk space.\n"),
+        ("initdb", 1, INITDB),
+    ],
+)
+def test_a_cluster_that_is_not_whole_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str, code: int, output: str
+) -> None:
+    """On a full disk a single server says so and ends with 0; the next start begins anew."""
+
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        fails = str(BINARIES / failing) in command
+        return subprocess.CompletedProcess(command, fails and code, "", output if fails else "")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    postgres = Postgres(tmp_path)
+    with pytest.raises(LocalError, match=f"{failing} failed .*{NO_SPACE} Its output is in"):
+        postgres.prepare(ProgressReporter())
+    assert not postgres.folder.exists()
+
+
+def test_a_role_that_is_there_only_gets_its_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a start that was killed, or a migration that made it."""
+    there = subprocess.CompletedProcess([], 0, "", f'[7] ERROR:  role "{OWNER}" already exists\n')
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: there)
+    postgres = Postgres(tmp_path)
+    postgres.prepare(ProgressReporter())
+    assert postgres.folder.exists()
 
 
 def _give_to_service_user(path: Path) -> None:
