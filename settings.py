@@ -708,11 +708,17 @@ def load(**given: Any) -> Settings:
 
 
 def _text(field: Field) -> str | None:
-    """What the environment has for it, itself or in a file; None where it has nothing."""
+    """What the environment has for it, itself or in a file; None where it has nothing.
+
+    An empty text is nothing where the setting has no default, and for a path: that would be the
+    folder that this runs in.
+    """
     text = os.environ.get(field.variable)
+    if not text and isinstance(field.default, Path | NoneType):
+        text = None
     name = field.variable + FILE
     path = os.environ.get(name) if field.secret else None
-    if path is None:
+    if not path:
         return text
     if text is not None:
         raise SettingsError(f"{name} and {field.variable} are both set. Unset one of them.")

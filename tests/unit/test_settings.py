@@ -276,6 +276,16 @@ def test_a_prefix_that_kafka_would_refuse_is_refused(prefix: str) -> None:
         Settings(topic_prefix=prefix)
 
 
+def test_an_empty_path_or_text_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`CERROJO_DATA_DIR= make up` does not make the checkout the data directory, for git to add."""
+    empty = [field for field in FIELDS.values() if field.default is None]
+    assert {"database_url", "pepper_file", "kafka_sasl_mechanism"} <= {f.name for f in empty}
+    for field in (*empty, FIELDS["data_dir"]):
+        monkeypatch.setenv(field.variable, "")
+        monkeypatch.setenv(f"{field.variable}_FILE", "")
+    assert settings.load() == Settings()
+
+
 SECRETS = [field for field in FIELDS.values() if field.secret]
 
 
