@@ -153,7 +153,8 @@ class System:
             if not self._ending:
                 self._stop_next()
         elif isinstance(event, Held) and part.once:
-            self.manager.remove(event.name)
+            if event.name in self.manager.states:  # else a stop has removed it since
+                self.manager.remove(event.name)
             if event.code == 0:
                 self._mark_ready(event.name)
         elif isinstance(event, Ready) and not part.once:

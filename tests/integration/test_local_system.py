@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -216,6 +217,25 @@ def test_a_stop_while_starting_leaves_nothing(stage: Stage) -> None:
     stage.stop()
     assert stage.order(Started) == ["files"]
     assert stage.system.manager.states == {}
+
+
+def test_a_step_may_end_by_itself_while_another_part_is_stopped(stage: Stage) -> None:
+    """Both ends are noticed at once, and it is the next one to be stopped."""
+    go = stage.folder / "go"
+    files = f"import pathlib, time\nwhile not pathlib.Path({str(go)!r}).exists(): time.sleep(0.01)"
+    stage.system.start([stage.part("files", files, once=True), stage.part("server", SERVE)])
+    stage.run(lambda: stage.order(Ready))
+    ends = {
+        name: os.pidfd_open(state.pid or 0) for name, state in stage.system.manager.states.items()
+    }
+    stage.system.stop()
+    select.select([ends["server"]], [], [])
+    go.touch()
+    select.select([ends["files"]], [], [])
+    for end in ends.values():
+        os.close(end)
+    stage.run(lambda: stage.system.stopped)
+    assert stage.system.failure is None
 
 
 def test_nothing_is_started_after_a_failure(stage: Stage) -> None:
