@@ -20,6 +20,8 @@ from settings import Settings
 
 SLACK_SECONDS = 1.0
 ORPHANS_GRACE_SECONDS = 2.0  # for the parts of a killed run; most have ended by then
+PORTS_SECONDS = 3.0  # until what a killed gateway had started has let its port go, under load
+LOOK_AGAIN_SECONDS = 0.05
 
 
 def run(settings: Settings) -> int:
@@ -43,9 +45,10 @@ def _run(
     screen = Screen()
     system = System(data_dir / "run", screen.show)
     signals = stop_signals(system.manager)
+    killed = any((data_dir / "run").glob("*.pid"))  # an earlier run, which left its records
     for name in orphans.stop_all(data_dir / "run", ORPHANS_GRACE_SECONDS):
         screen.note(f"{name} of an earlier run that was killed was still running: stopped")
-    check_ports(settings)
+    _check_ports(settings, PORTS_SECONDS if killed else 0.0)
     addresses = Addresses(settings, data_dir)
     addresses.make_keys()
     tell(addresses.commands_environment)
@@ -72,3 +75,17 @@ def _run(
     system.manager.close()
     screen.stopped()
     return 1 if system.failure else 0
+
+
+def _check_ports(settings: Settings, patience: float) -> None:
+    """:func:`check_ports`, and again for up to `patience` seconds."""
+    until = time.monotonic() + patience
+    while True:
+        try:
+            check_ports(settings)
+        except LocalError:
+            if time.monotonic() >= until:
+                raise
+            time.sleep(LOOK_AGAIN_SECONDS)
+        else:
+            return
