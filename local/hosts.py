@@ -54,6 +54,8 @@ def hosts(settings: Settings) -> list[Host]:
 def check_ports(settings: Settings) -> None:
     """Raise LocalError where a port of the settings is taken, given twice, or no valid port."""
     taken: dict[int, str] = {}
+    if settings.kafka_port and settings.kafka_bootstrap_servers is None:  # a Kafka is started here
+        taken[settings.kafka_port] = variable("kafka_port")
     for number, host in enumerate(hosts(settings), start=1):
         for field, port in host.ports.items():
             name = variable(field)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from local import tcp_ports
@@ -23,6 +24,15 @@ def test_two_equal_ports_are_refused() -> None:
     port = tcp_ports.choose("127.0.0.1")
     with pytest.raises(LocalError, match="CERROJO_LOGIN_PORT and CERROJO_OPERATOR_PORT are both"):
         check_ports(Settings(login_port=port, operator_port=port))
+
+
+def test_kafkas_port_is_no_other_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the part that comes second never starts, and does not say why."""
+    monkeypatch.setattr(tcp_ports, "require_free", lambda *_: None)
+    settings = Settings(operator_port=9082, hosts=2, kafka_port=9092)
+    with pytest.raises(LocalError, match=r"KAFKA_PORT and CERROJO_OPERATOR_PORT .* both 9092"):
+        check_ports(settings)
+    check_ports(msgspec.structs.replace(settings, kafka_bootstrap_servers="there:9092"))
 
 
 def test_each_host_has_ports_of_its_own(taken: int) -> None:
