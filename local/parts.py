@@ -12,7 +12,7 @@ from events.signing_keys import grant, make
 from gateway import device_keys
 from gateway.launch import drain_seconds
 from local import kafka, postgres
-from local.errors import LocalError
+from local.errors import LocalError, unusable
 from local.hosts import hosts
 from local.kafka import Kafka, reserve
 from local.kafka_users import KafkaUsers
@@ -79,8 +79,11 @@ class Addresses:
     def make_keys(self) -> None:
         """Make the keys and passwords that a system needs and does not have. Raises LocalError."""
         path = self.device_keys_file
-        if self.kafka:
-            self.kafka_users.make()
+        try:
+            if self.kafka:
+                self.kafka_users.make()
+        except OSError as error:
+            raise LocalError(unusable(error, self.data_dir)) from None
         try:
             if path and not path.exists():
                 device_keys.new_key(path)

@@ -9,7 +9,7 @@ import os
 import signal
 import warnings
 
-from local.errors import LocalError
+from local.errors import LocalError, unusable
 from local.kafka import nodes
 from local.parts import cache_dir
 from local.postgres import Postgres
@@ -41,9 +41,10 @@ def run(server: str, settings: Settings) -> int:
         ):
             if node.name == server:
                 node.prepare(progress)
-    except LocalError as error:
-        manager.say(ERROR, " ".join(str(error).split()))
-        print(error)
+    except (LocalError, OSError) as error:
+        why = unusable(error, data_dir) if isinstance(error, OSError) else str(error)
+        manager.say(ERROR, " ".join(why.split()))
+        print(why)
         return 1
     return 0
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 
 from local import argon2, datadir, operator_token
-from local.errors import LocalError
+from local.errors import LocalError, unusable
 from local.hosts import check_ports
 from local.parts import Addresses, cerrojo_parts, server_parts, stop_seconds
 from local.screen import Screen
@@ -29,13 +29,16 @@ def run(settings: Settings) -> int:
     started = time.monotonic()
     # For a program that has started this one, such as a test.
     manager_link().watch(stop_seconds(settings) + SLACK_SECONDS)
+    data_dir = settings.data_dir
     try:
-        data_dir = datadir.create(settings.data_dir)
+        data_dir = datadir.create(data_dir)
         with datadir.only_one(data_dir), datadir.environment(data_dir) as tell:
             return _run(settings, data_dir, started, tell)
-    except LocalError as error:
+    except (LocalError, orphans.OrphanError) as error:
         print(error, file=sys.stderr)
-        return 1
+    except OSError as error:
+        print(unusable(error, data_dir), file=sys.stderr)
+    return 1
 
 
 def _run(

@@ -149,6 +149,13 @@ def test_a_system_has_keys_of_devices_of_its_own(tmp_path: Path) -> None:
     assert "CERROJO_DEVICE_COOKIE" not in environments["gateway"]
 
 
+def test_passwords_that_cannot_be_made_are_named(tmp_path: Path) -> None:
+    """By their folder, and with what to do."""
+    (tmp_path / "kafka-passwords").touch()
+    with pytest.raises(LocalError, match="/kafka-passwords cannot be used: File exists"):
+        Addresses(Settings(), tmp_path).make_keys()
+
+
 def test_each_part_comes_to_the_servers_as_itself(tmp_path: Path) -> None:
     """With its role, its user, and the file of its own password; the steps as who may do all."""
     addresses = Addresses(Settings(), tmp_path)

@@ -9,6 +9,7 @@ import pytest
 
 from local import up
 from local.errors import LocalError
+from processes.orphans import OrphanError
 from settings import Settings
 
 
@@ -40,3 +41,22 @@ def test_a_killed_run_may_let_its_ports_go_a_little_later(
     monkeypatch.setattr(up, "Addresses", lambda *_: fail("all ports are free"))
     assert up.run(Settings(data_dir=tmp_path)) == 1
     assert capsys.readouterr().err == ("all ports are free\n" if killed else "taken\n")
+
+
+def test_what_stands_in_the_way_of_a_start_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither a process that survives SIGKILL nor a file that cannot be is a traceback."""
+    monkeypatch.setattr(up, "check_ports", lambda _: fail("all ports are free"))
+    logs = tmp_path / "logs"
+    logs.touch()
+    assert up.run(Settings(data_dir=tmp_path)) == 1
+    assert capsys.readouterr().err.startswith(f"{logs} cannot be used: File exists. Make room")
+    logs.unlink()
+
+    def survives(*_: object) -> list[str]:
+        raise OrphanError("Process 7 survives.")
+
+    monkeypatch.setattr(up.orphans, "stop_all", survives)
+    assert up.run(Settings(data_dir=tmp_path)) == 1
+    assert capsys.readouterr().err == "Process 7 survives.\n"
