@@ -12,11 +12,26 @@ import msgspec
 
 from local.errors import LocalError
 from local.private_file import write_private
-from settings import OF_MAKE_UP
+from settings import OF_MAKE_UP, variable
 
 # These separate paths for Postgres' clients and Kafka, and in Java's class path.
 UNUSABLE = ",:"
 LOG_BYTES = 10_000_000
+
+
+def absolute(path: Path, field: str = "data_dir") -> Path:
+    """The absolute path of this setting; `~` is a home folder.
+
+    Raises :class:`LocalError` where a path has a character that others take for its end.
+    """
+    path = Path(os.path.abspath(path.expanduser()))
+    bad = [character for character in UNUSABLE if character in str(path)]
+    if bad:
+        raise LocalError(
+            f"{variable(field)} is {str(path)!r}, and a path with {bad[0]!r} cannot be given to "
+            "Kafka and Postgres. Set it to another directory."
+        )
+    return path
 
 
 def create(path: Path) -> Path:
@@ -25,13 +40,7 @@ def create(path: Path) -> Path:
     An existing directory keeps its permissions. Raises :class:`LocalError` where the path cannot be
     used.
     """
-    path = Path(os.path.abspath(path.expanduser()))
-    bad = [character for character in UNUSABLE if character in str(path)]
-    if bad:
-        raise LocalError(
-            f"CERROJO_DATA_DIR is {str(path)!r}, and a path with {bad[0]!r} cannot be given to "
-            "Kafka and Postgres. Set it to another directory."
-        )
+    path = absolute(path)
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:

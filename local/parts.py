@@ -11,7 +11,7 @@ from events import rights
 from events.signing_keys import grant, make
 from gateway import device_keys
 from gateway.launch import drain_seconds
-from local import kafka, postgres
+from local import datadir, kafka, postgres
 from local.errors import LocalError, unusable
 from local.hosts import hosts
 from local.kafka import Kafka, reserve
@@ -145,8 +145,10 @@ class Addresses:
 
 
 def cache_dir(settings: Settings, data_dir: Path) -> Path:
-    """The directory of the downloads."""
-    return settings.cache_dir.absolute() if settings.cache_dir else data_dir / "cache"
+    """The directory of the downloads. Raises LocalError."""
+    if settings.cache_dir is None:
+        return data_dir / "cache"
+    return datadir.absolute(settings.cache_dir, "cache_dir")
 
 
 def server_parts(addresses: Addresses) -> list[Part]:

@@ -47,6 +47,14 @@ def test_another_number_of_brokers_is_refused(tmp_path: Path, before: int, after
         Addresses(Settings(brokers=after), tmp_path)
 
 
+def test_the_cache_s_path_is_taken_as_the_data_s(tmp_path: Path) -> None:
+    """Java would take a path with a colon for two, and a folder named `~` is nobody's wish."""
+    with pytest.raises(LocalError, match="CERROJO_CACHE_DIR is '/a:b', and a path with ':'"):
+        Addresses(Settings(cache_dir=Path("/a:b")), tmp_path)
+    found = Addresses(Settings(cache_dir=Path("~/jars")), tmp_path).cache_dir
+    assert found == Path.home() / "jars"
+
+
 def test_three_brokers_have_different_ports(tmp_path: Path) -> None:
     """Also where a former run's files say that two had the same."""
     for node in Addresses(Settings(brokers=3), tmp_path).kafka:
