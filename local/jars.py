@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -24,6 +25,7 @@ KAFKA = f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}"
 LOG_BINDING = "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4"
 DOWNLOADS_AT_ONCE = 6
 SCRATCH = ".download-"
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Jar(NamedTuple):
@@ -176,6 +178,11 @@ def _fetch(context, folder: Path, jar: Jar) -> None:  # type: ignore[no-untyped-
     try:
         path = context.create_dependency(jar.coordinate).artifact.resolve()
     except Exception as error:  # jgo and requests have many kinds
+        if isinstance(error, OSError) and error.errno in FULL:
+            raise LocalError(
+                f"Kafka's {jar.coordinate} could not be kept in {folder}: {error.strerror}. Make "
+                "room there, or set CERROJO_CACHE_DIR to another directory, then start again."
+            ) from error
         raise LocalError(
             f"Kafka's {jar.coordinate} could not be downloaded: {error}. Check the network and "
             "its proxy settings, then start again. Downloaded files are kept."

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -82,6 +84,19 @@ def test_a_download_with_another_sum_is_refused(
     with pytest.raises(LocalError, match="one:1.0 has the SHA-256 .* says " + SUM):
         jars.ensure(tmp_path, ProgressReporter(), lock)
     assert not list((tmp_path / "jars").glob("*.jar"))
+
+
+def test_a_full_disk_is_not_the_network_s_fault(
+    tmp_path: Path, repository: Repository, lock: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A person would look for the trouble in the wrong place."""
+
+    def full(_: str) -> Path:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(repository, "_bring", full)
+    with pytest.raises(LocalError, match=f"kept in {tmp_path}/jars: No space left on device. Make"):
+        jars.ensure(tmp_path, ProgressReporter(), lock)
 
 
 @pytest.mark.parametrize(
