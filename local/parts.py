@@ -28,6 +28,8 @@ ROLES_OF = {"gateway": GATEWAY, "workers": WORKERS}
 PROJECT = Path(__file__).parents[1]
 STEP_SECONDS = 120.0
 DOWNLOAD_SECONDS = 7200.0  # for a slow line; its progress shows that it is alive
+CONNECTIONS_OF_A_HOST = 10  # two standbys', the relay's four, the supervisor's two, and some more
+CONNECTIONS_OF_COMMANDS = 40  # and of the probe, and the three that Postgres keeps for superusers
 WORKERS_DRAIN_SECONDS, STEP_DRAIN_SECONDS = 1.5, 1.0
 
 
@@ -68,7 +70,7 @@ class Addresses:
         if self.signing_keys is None and self.kafka:
             self.signing_keys = data_dir / "signing-keys"
         if settings.database_url is None:
-            self.postgres = Postgres(data_dir)
+            self.postgres = Postgres(data_dir, _connections(settings))
         self.kafka_bootstrap_servers = (
             ",".join(node.address for node in self.kafka) or settings.require_kafka()
         )
@@ -241,6 +243,17 @@ def _files(server: ProcessSpec, addresses: Addresses) -> Part:
 
 def _files_name(server: ProcessSpec) -> str:
     return f"{server.name} files"
+
+
+def _connections(settings: Settings) -> int:
+    """Connections to Postgres that the parts may have at the same time, and room for others.
+
+    A gateway's processes, the operator port's among them, have their pools, and each one more for
+    its block list. A worker has one.
+    """
+    processes = settings.gateway_processes + 1
+    host = processes * (settings.database_connections + 1) + CONNECTIONS_OF_A_HOST
+    return settings.hosts * host + settings.partitions + CONNECTIONS_OF_COMMANDS
 
 
 def _check_replication(settings: Settings) -> None:

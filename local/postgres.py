@@ -39,7 +39,6 @@ CONFIGURATION = {
     "listen_addresses": "",
     "unix_socket_directories": ".",
     "unix_socket_permissions": "0700",
-    "max_connections": "200",
     "shared_buffers": "64MB",
     "max_wal_size": "512MB",
     "jit": "off",
@@ -48,6 +47,7 @@ CONFIGURATION = {
     "timezone": "UTC",
     "log_timezone": "UTC",
 }
+LEAST_CONNECTIONS = 200
 START_SECONDS = 120.0  # a crash recovery may take that long
 ORPHANS_SECONDS = 10.0  # for the end of a killed server's processes
 SILENCE_SECONDS = 30.0
@@ -69,11 +69,15 @@ BINARIES = _binaries()
 class Postgres:
     """The PostgreSQL of one data directory."""
 
-    def __init__(self, data_dir: Path) -> None:
-        """Does no I/O. Raises :class:`LocalError` where the path is too long for a socket."""
+    def __init__(self, data_dir: Path, connections: int = LEAST_CONNECTIONS) -> None:
+        """Does no I/O. Raises :class:`LocalError` where the path is too long for a socket.
+
+        It takes at least so many `connections`.
+        """
         self.folder = data_dir / "postgres"
         self.log = data_dir / "logs" / "postgres.log"
         self._pass = data_dir / "postgres.pass"
+        self._connections = max(LEAST_CONNECTIONS, connections)
         self._locks = (self.folder / "postmaster.pid", self.folder / f"{SOCKET}.lock")
         _check_path(self.folder)
 
@@ -143,8 +147,9 @@ class Postgres:
 
     def spec(self) -> ProcessSpec:
         """The specification of the server's process."""
+        configuration = {**CONFIGURATION, "max_connections": self._connections}
         options = [
-            part for name, value in CONFIGURATION.items() for part in ("-c", f"{name}={value}")
+            part for name, value in configuration.items() for part in ("-c", f"{name}={value}")
         ]
         command = [*run_as(service_account()), str(BINARIES / "postgres"), "-D", str(self.folder)]
         # SIGINT is Postgres' fast shutdown; SIGTERM would wait for all clients to disconnect.

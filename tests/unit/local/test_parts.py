@@ -103,6 +103,22 @@ def test_each_part_gets_the_time_that_it_takes(tmp_path: Path, settings: Setting
     assert sum(drains.values()) < 5.0
 
 
+@pytest.mark.parametrize(
+    ("settings", "least"),
+    [
+        (Settings(), 200),
+        (Settings(partitions=1024), 1024),
+        (Settings(hosts=8, gateway_processes=4, database_connections=20), 800),
+    ],
+)
+def test_postgres_has_room_for_all_parts(tmp_path: Path, settings: Settings, least: int) -> None:
+    """Else its probe finds no place, and it is killed and started again for ever."""
+    postgres = Addresses(settings, tmp_path).postgres
+    assert postgres
+    (option,) = (each for each in postgres.spec().command if each.startswith("max_connections="))
+    assert least <= int(option.partition("=")[2]) < least + 250
+
+
 def test_parts_are_stopped_gateway_first_and_postgres_last(tmp_path: Path) -> None:
     """Each can finish its work with what it needs still there."""
     addresses = Addresses(Settings(brokers=3, hosts=2), tmp_path)
