@@ -269,6 +269,6 @@ def _check_security(settings: Settings) -> None:
     if settings.kafka_security_protocol != "PLAINTEXT":
         raise LocalError(
             f"{variable('kafka_security_protocol')} is {settings.kafka_security_protocol}, and the "
-            "Kafka that is started here has neither passwords nor TLS. Set "
-            f"{variable('kafka_bootstrap_servers')} to a Kafka that has, or unset it."
+            "Kafka that is started here has no TLS, and makes its users itself. Set "
+            f"{variable('kafka_bootstrap_servers')} to another Kafka, or unset it."
         )

@@ -38,6 +38,13 @@ def test_more_replicas_than_brokers_are_refused(
     assert Addresses(elsewhere, tmp_path).kafka == []
 
 
+def test_a_way_to_reach_kafka_needs_one_of_others(tmp_path: Path) -> None:
+    """The one that is started here has users of its own, and says so."""
+    settings = Settings(kafka_security_protocol="SSL")
+    with pytest.raises(LocalError, match=r"PROTOCOL is SSL, .* no TLS, and makes its users itself"):
+        Addresses(settings, tmp_path)
+
+
 @pytest.mark.parametrize(("before", "after"), [(1, 3), (3, 1)])
 def test_another_number_of_brokers_is_refused(tmp_path: Path, before: int, after: int) -> None:
     """Their data would be left behind, and a new log begun."""
