@@ -115,17 +115,24 @@ class Kafka:
         The broker gets the port `wanted` unless it is 0. Raises :class:`LocalError` where that port
         is taken.
         """
-        old = self.ports if self._ports.exists() else Ports(0, 0)
+        old = self._old_ports()
         if wanted:
             tcp_ports.require_free("CERROJO_KAFKA_PORT", HOST, wanted)
         broker = wanted or _keep_or_choose(old.broker, taken)
         controller = _keep_or_choose(old.controller, {*taken, broker})
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._ports.write_text(f"{broker} {controller}\n")
+        write_private(self._ports, f"{broker} {controller}\n")
         id_ = self.folder / CLUSTER_ID
-        if self._number == 1 and not (self.has_data or id_.exists()):
-            id_.write_text(_new_id())
+        if self._number == 1 and not self.has_data and not (id_.exists() and id_.stat().st_size):
+            write_private(id_, _new_id())
         return Ports(broker, controller)
+
+    def _old_ports(self) -> Ports:
+        """Those of last time; zeros where there are none, as after a write that failed."""
+        try:
+            return self.ports
+        except (FileNotFoundError, ValueError):
+            return Ports(0, 0)
 
     def prepare(self, progress: ProgressReporter) -> None:
         """Download missing jars, write the configuration, and format the data once.

@@ -8,7 +8,7 @@ import pytest
 
 from local import jars, kafka_aot
 from local.errors import LocalError
-from local.kafka import Kafka, nodes
+from local.kafka import CLUSTER_ID, Kafka, nodes
 from local.progress import ProgressReporter
 
 
@@ -38,6 +38,17 @@ def test_kafka_leaves_a_port_that_someone_else_took(tmp_path: Path, taken: int) 
     (kafka.folder / "ports").write_text(f"{taken} {taken}\n")
     kafka.reserve_ports()
     assert taken not in kafka.ports
+
+
+@pytest.mark.parametrize("content", ["", "20001", "20001 x"])
+def test_what_a_full_disk_cut_off_is_chosen_anew(tmp_path: Path, content: str) -> None:
+    """Else no later start would get beyond it."""
+    kafka = Kafka(tmp_path, tmp_path)
+    kafka.folder.mkdir()
+    for name in ("ports", CLUSTER_ID):
+        (kafka.folder / name).write_text(content if name == "ports" else "")
+    assert kafka.reserve_ports() == kafka.ports
+    assert (kafka.folder / CLUSTER_ID).read_text()
 
 
 @pytest.mark.parametrize("version", ["4.2.0", "5.0.0", None])
