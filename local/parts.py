@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from functools import cached_property
 from pathlib import Path
@@ -177,9 +178,8 @@ def stop_seconds(settings: Settings) -> float:
 
 def cerrojo_parts(addresses: Addresses) -> list[Part]:
     """Migrations and topics, then each host's workers and gateway."""
-    if addresses.signing_keys and not addresses.signing_keys.exists():
-        make(addresses.signing_keys)
-        grant(addresses.signing_keys, "operator", "policy")  # the console is one person's
+    if addresses.signing_keys:
+        _make_signing_keys(addresses.signing_keys)
 
     def spec(
         part: rights.Part | Literal["steps"], name: str, module: str, drain: float, **own: str
@@ -221,6 +221,17 @@ def cerrojo_parts(addresses: Addresses) -> list[Part]:
         *(Part(each, steps, group="workers", early=early) for each in workers),
         *(Part(each, steps, group="gateway", early=early) for each in gateways),
     ]
+
+
+def _make_signing_keys(folder: Path) -> None:
+    """Make them in a folder that is missing or empty, all or none. Raises OSError."""
+    if folder.exists() and any(folder.iterdir()):
+        return
+    new = folder.with_name(f"{folder.name}.new")
+    shutil.rmtree(new, ignore_errors=True)  # of a start that was killed
+    make(new)
+    grant(new, "operator", "policy")  # the console is one person's
+    new.rename(folder)
 
 
 def _files(server: ProcessSpec, addresses: Addresses) -> Part:

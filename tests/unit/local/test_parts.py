@@ -161,6 +161,17 @@ def test_a_system_of_its_own_kafka_has_keys_of_its_own(tmp_path: Path) -> None:
     assert keys(kafka_bootstrap_servers="there:9092", signing_keys=tmp_path / "given") == given
 
 
+def test_keys_that_a_killed_start_did_not_make_are_made(tmp_path: Path) -> None:
+    """Its folder is there, and maybe some files of the one in which they are made."""
+    folder = tmp_path / "signing-keys"
+    folder.mkdir()
+    (tmp_path / "signing-keys.new").mkdir()
+    (tmp_path / "signing-keys.new" / "gateway.json").touch()
+    cerrojo_parts(Addresses(Settings(), tmp_path))
+    assert granted(folder, "operator") == ("policy",)
+    assert not (tmp_path / "signing-keys.new").exists()
+
+
 def test_a_system_has_keys_of_devices_of_its_own(tmp_path: Path) -> None:
     """For its owner alone, the same at the next start, and only where the settings name none."""
     addresses = Addresses(Settings(), tmp_path)
