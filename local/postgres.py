@@ -242,7 +242,7 @@ class Postgres:
 
     def _is_ours(self, process: psutil.Process) -> bool:
         try:
-            return process.name() == "postgres" and Path(process.cwd()) == self.folder
+            return process.name() == "postgres" and Path(process.cwd()) == self.folder.resolve()
         except psutil.Error:  # it is dead, or another user's
             return False
 

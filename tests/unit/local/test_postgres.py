@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
+import psutil
 import pytest
 
+from local import postgres
 from local.errors import LocalError
 from local.postgres import BINARIES, OWNER, Postgres
 from local.privileges import service_account
@@ -103,6 +106,25 @@ def test_a_role_that_is_there_only_gets_its_password(
     postgres = Postgres(tmp_path)
     postgres.prepare(ProgressReporter())
     assert postgres.folder.exists()
+
+
+def test_a_former_server_is_known_beneath_a_link(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its locks would else be removed while it still writes."""
+    (tmp_path / "real" / "postgres").mkdir(parents=True)
+    (tmp_path / "data").symlink_to(tmp_path / "real")
+    former = SimpleNamespace(
+        pid=4711, name=lambda: "postgres", cwd=lambda: str(tmp_path / "real" / "postgres")
+    )
+    monkeypatch.setattr(psutil, "process_iter", lambda: [former])
+    monkeypatch.setattr(postgres, "ORPHANS_SECONDS", -1.0)
+    server = Postgres(tmp_path / "data")
+    lock = server.folder / "postmaster.pid"
+    lock.touch()
+    with pytest.raises(LocalError, match=r"former PostgreSQL still use .*: 4711"):
+        server._remove_stale_locks()
+    assert lock.exists()
 
 
 def _give_to_service_user(path: Path) -> None:
