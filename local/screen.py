@@ -29,7 +29,6 @@ from processes import (
 )
 from settings import Settings
 
-NOTICE = "notice"  # a part's messages with this key are shown
 PLAIN_SECONDS = 5.0  # between reports of progress if the output is no terminal
 SHOWN_DELAY_SECONDS = 1.0  # a restart after a shorter delay is not shown
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - nothing listens by this
@@ -149,7 +148,7 @@ class Screen:
         """The sentence about an event; None if it is not shown."""
         name = event.name
         if isinstance(event, Said):
-            return f"{name}: {event.value}" if event.key == NOTICE or self._due(event) else None
+            return f"{name}: {event.value}" if self._due(event) else None
         if isinstance(event, Ready):
             return f"{name} is ready after {event.seconds:.1f} s (pid {event.pid})"
         if isinstance(event, Killed):

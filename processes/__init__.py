@@ -28,7 +28,7 @@ from processes.events import (
 )
 from processes.manager import ProcessManager
 from processes.manager_link import ManagerLink, manager_link
-from processes.signals import StopSignals, run_until_stopped, stop_signals
+from processes.signals import StopSignals, stop_signals
 from processes.spec import Phase, ProcessSpec, State
 
 __all__ = [
@@ -52,6 +52,5 @@ __all__ = [
     "StopSignals",
     "Unrecorded",
     "manager_link",
-    "run_until_stopped",
     "stop_signals",
 ]

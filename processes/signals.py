@@ -35,13 +35,3 @@ def stop_signals(manager: ProcessManager) -> StopSignals:
     signal.signal(signal.SIGTERM, signals)
     signal.signal(signal.SIGINT, signals)
     return signals
-
-
-def run_until_stopped(manager: ProcessManager, signals: StopSignals) -> None:
-    """Step until a stop signal has come and every process is dead."""
-    while not manager.stopped:
-        manager.step(1.0)
-        if signals.impatient:
-            manager.kill()
-        elif signals.asked:
-            manager.stop()

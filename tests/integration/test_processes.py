@@ -57,7 +57,7 @@ STUBBORN = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + WO
 TOP = """
 import sys
 from pathlib import Path
-from processes import ProcessManager, ProcessSpec, Ready, Said, run_until_stopped, stop_signals
+from processes import ProcessManager, ProcessSpec, Ready, Said, stop_signals
 def report(event):
     if isinstance(event, (Ready, Said)):
         print(getattr(event, "value", "ready"), flush=True)
@@ -65,7 +65,12 @@ manager = ProcessManager(report, records=Path(sys.argv[1]))
 signals = stop_signals(manager)
 command, drain = tuple(sys.argv[3:]), float(sys.argv[2])
 manager.add(ProcessSpec("child", command, drain_timeout=drain, silence_timeout=None))
-run_until_stopped(manager, signals)
+while not manager.stopped:
+    manager.step(1.0)
+    if signals.impatient:
+        manager.kill()
+    elif signals.asked:
+        manager.stop()
 print("stopped", flush=True)
 """
 

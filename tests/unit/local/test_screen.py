@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from local.parts import Addresses
-from local.screen import NOTICE, Screen
+from local.screen import Screen
 from processes import (
     BackingOff,
     Event,
@@ -80,7 +80,6 @@ def test_the_screen_shows_every_host_and_broker(
         (Frozen("postgres", 7, 30.0), "postgres has not answered for 30 s"),
         (BackingOff("kafka", 3.2), "kafka is restarted in 3 s"),
         (Ready("kafka", 8, 2.04), "kafka is ready after 2.0 s (pid 8)"),
-        (Said("workers", NOTICE, "partition 3 died"), "workers: partition 3 died"),
     ],
 )
 def test_a_death_and_a_restart_take_one_line_each(
