@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from psycopg.conninfo import conninfo_to_dict
 from rich.console import Console
@@ -37,8 +38,9 @@ ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - nothing list
 class Screen:
     """A terminal that shows progress, then an overview, then deaths, restarts and stops."""
 
-    def __init__(self) -> None:
-        """Show nothing yet."""
+    def __init__(self, logs: Path) -> None:
+        """Show nothing yet. `logs` is the folder of the parts' logs."""
+        self._logs = logs
         self._console = Console(highlight=False)
         self._progress: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
@@ -168,7 +170,8 @@ class Screen:
         if isinstance(event, NotStarted):
             return f"{name} could not be started: {event.reason}"
         if isinstance(event, BackingOff) and event.seconds >= SHOWN_DELAY_SECONDS:
-            return f"{name} is restarted in {event.seconds:.0f} s"
+            log = self._logs / f"{name}.log"
+            return f"{name} is restarted in {event.seconds:.0f} s; its log is {log}"
         return None
 
     def _due(self, event: Said) -> bool:

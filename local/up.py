@@ -44,8 +44,7 @@ def run(settings: Settings) -> int:
 def _run(
     settings: Settings, data_dir: Path, started: float, tell: Callable[[dict[str, str]], None]
 ) -> int:
-    datadir.logs(data_dir)
-    screen = Screen()
+    screen = Screen(datadir.logs(data_dir))
     system = System(data_dir / "run", screen.show)
     signals = stop_signals(system.manager)
     killed = any((data_dir / "run").glob("*.pid"))  # an earlier run, which left its records

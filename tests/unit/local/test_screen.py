@@ -31,7 +31,7 @@ def show_up(capsys: pytest.CaptureFixture[str], data_dir: Path, **settings: Any)
     """The screen that says that all is up."""
     checked = Settings(**settings)
     states = {"gateway": State(Phase.READY, 4711, 0, 0.0)}
-    Screen().up(checked, Addresses(checked, data_dir), states, 1.0, ARGON2)
+    Screen(Path("logs")).up(checked, Addresses(checked, data_dir), states, 1.0, ARGON2)
     return capsys.readouterr().out
 
 
@@ -78,7 +78,7 @@ def test_the_screen_shows_every_host_and_broker(
         (Exited("kafka", 7, -9, 60.0, asked=False), "kafka (pid 7) ended with signal 9"),
         (Exited("gateway", 7, 1, 60.0, asked=False), "gateway (pid 7) ended with exit code 1"),
         (Frozen("postgres", 7, 30.0), "postgres has not answered for 30 s"),
-        (BackingOff("kafka", 3.2), "kafka is restarted in 3 s"),
+        (BackingOff("kafka", 3.2), "kafka is restarted in 3 s; its log is logs/kafka.log"),
         (Ready("kafka", 8, 2.04), "kafka is ready after 2.0 s (pid 8)"),
     ],
 )
@@ -86,7 +86,7 @@ def test_a_death_and_a_restart_take_one_line_each(
     capsys: pytest.CaptureFixture[str], event: Event, words: str
 ) -> None:
     """A person who looks at the terminal later sees what happened."""
-    Screen().show(event)
+    Screen(Path("logs")).show(event)
     out = capsys.readouterr().out
     assert words in out
     assert out.count("\n") == 1
@@ -94,7 +94,7 @@ def test_a_death_and_a_restart_take_one_line_each(
 
 def test_the_end_of_a_step_and_of_a_server_differ(capsys: pytest.CaptureFixture[str]) -> None:
     """A step is done with exit code 0; a server that ends with it has died all the same."""
-    screen = Screen()
+    screen = Screen(Path("logs"))
     for event in (
         Exited("topics", 7, 0, 1.0, asked=False),
         Ready("gateway", 8, 1.0),
@@ -111,13 +111,13 @@ def test_the_end_of_a_step_and_of_a_server_differ(capsys: pytest.CaptureFixture[
 )
 def test_what_nobody_needs_is_not_told(capsys: pytest.CaptureFixture[str], event: Event) -> None:
     """The terminal stays quiet."""
-    Screen().show(event)
+    Screen(Path("logs")).show(event)
     assert capsys.readouterr().out == ""
 
 
 def test_a_stop_tells_of_each_part(capsys: pytest.CaptureFixture[str]) -> None:
     """Also of one that had to be killed; its exit code then says nothing new."""
-    screen = Screen()
+    screen = Screen(Path("logs"))
     screen.stopping("kafka could not be started: no disk")
     for event in (Killed("a", 1, 3.0), Exited("a", 1, -9, 5.0, asked=True), Removed("a")):
         screen.show(event)
