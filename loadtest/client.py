@@ -59,7 +59,7 @@ class Client(FastHttpUser):
     refused_source: ClassVar[bool | None] = None
     """Whether its sources must be refused, or may not be; None: it says no addresses."""
     address: str | None = None
-    """From where it says that it comes; the system must trust this host as a proxy."""
+    """From where it tells the login port that it comes, which must trust this host as a proxy."""
     run_: ClassVar[Run]  # set before the first client is made; `run` is Locust's
     accounts: ClassVar[list[str]]
 
@@ -130,7 +130,8 @@ class Client(FastHttpUser):
         sent = time.monotonic()
         # Each request is a stranger's: with a device's cookie, wrong ones would not count together.
         self.client.cookiejar.clear()
-        if self.address:
+        # The operator port would take it for a proxy's request, of which it wants a token.
+        if self.address and not url.startswith(self.run_.system.operator_url):
             body["headers"] = {"X-Forwarded-For": self.address, **body.get("headers", {})}
         with self.client.request(method, url, catch_response=True, name=what, **body) as answer:
             status = answer.status_code

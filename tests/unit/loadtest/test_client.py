@@ -1,0 +1,68 @@
+"""A client's requests, before ports that only note them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from locust.env import Environment
+
+from loadtest.client import Client
+from loadtest.ledger import Rules
+from loadtest.run import Run
+from loadtest.system import System
+
+LOGIN_URL, OPERATOR_URL = "http://login", "http://operator"
+ADDRESS = "198.18.0.1"
+
+
+class Ports:
+    """Answers every request with one status, and keeps its URL and headers."""
+
+    def __init__(self, status: int) -> None:
+        self.status = status
+        self.asked: list[tuple[str, dict[str, str]]] = []
+        self.cookiejar: dict[str, str] = {}
+
+    @contextmanager
+    def request(self, method: str, url: str, **request: Any) -> Iterator[Any]:
+        """One answer, as Locust's session gives it."""
+        self.asked.append((url, request.get("headers", {})))
+        yield SimpleNamespace(
+            status_code=self.status,
+            headers={},
+            content=b"",
+            request_meta={},
+            success=lambda: None,
+            failure=lambda problem: None,
+        )
+
+
+class Asking(Client):
+    """A client that does nothing by itself."""
+
+    host = LOGIN_URL
+
+
+@pytest.fixture
+def client() -> Asking:
+    """One before ports that answer 200."""
+    Asking.run_ = Run(System(LOGIN_URL, OPERATOR_URL, 5.0, "a token"), "run", Rules(5, 900, 1800))
+    made = Asking(Environment())
+    made.client = Ports(200)
+    return made
+
+
+def test_only_the_login_port_hears_from_where_a_client_says_it_comes(client: Asking) -> None:
+    """The operator port takes that for a proxy's request, of which it wants a token."""
+    client.address = ADDRESS
+    client.login("ana", right=True)
+    client.sign_up("ben", "secret")
+    client._look_up("ana")
+    client.unblock("ana")
+    told = {url: headers.get("X-Forwarded-For") for url, headers in client.client.asked}
+    block = f"{OPERATOR_URL}/blocked/ana"
+    assert told == {"/login": ADDRESS, "/register": ADDRESS, block: None}
