@@ -11,7 +11,8 @@
     CERROJO_DEADLINE_SECONDS  of the gateways, as they are told
     RESULTS     the folder under which the report is kept (loadtest/results)
     LOGIN_URL, OPERATOR_URL   where the system is; by default, where settings.py says
-    CERROJO_OPERATOR_TOKEN_FILE   an operator's token; by default, that of `make up` in this folder
+    CERROJO_OPERATOR_TOKEN_FILE   an operator's token, without which `mix` and `unblocking` do not
+                start; by default, that of `make up` in this folder
     THRESHOLD   judge by this many wrong passwords, and not by what the system says of itself
     P99_MS, STEP, CORES       of `capacity`: the limit (500), the seconds of a step (10), and the
                 cores of the system if it runs on other machines

@@ -23,6 +23,7 @@ from loadtest.ledger import (
     WRONG,
 )
 from loadtest.run import Run, password
+from loadtest.system import SOURCE_REFUSED
 
 LOGIN = "login"
 LOGIN_STATUSES = frozenset({ACCEPTED, WRONG, FINAL, BLOCKED})
@@ -37,8 +38,6 @@ BY_SOURCE = f"{LOGIN} {BLOCKED} for its source"
 
 ADDRESSES = "198.18."
 """How those begin that clients say: of a network for measurements, which nobody has (RFC 2544)."""
-
-_SOURCE_CODE = b'"source_refused"'
 
 
 class _Answer(NamedTuple):
@@ -55,6 +54,7 @@ class Client(FastHttpUser):
     count: ClassVar[int] = 0  # accounts to register for all clients of this class
     must_see: ClassVar[frozenset[int]]  # statuses without which the run has shown nothing
     steady: ClassVar[bool] = False  # whether the run must not get slower
+    unblocks: ClassVar[bool] = False  # whether it does, which takes an operator's token
     patient: ClassVar[bool] = False  # whether a 503 before a login's deadline is a failure
     refused_source: ClassVar[bool | None] = None
     """Whether its sources must be refused, or may not be; None: it says no addresses."""
@@ -97,11 +97,14 @@ class Client(FastHttpUser):
         """Unblock once, as an operator; the status that was answered, 0 for none."""
         return self._put(
             *(account, UNBLOCK, "DELETE", self._block(account), "unblock", BLOCK_STATUSES),
-            headers={"Authorization": f"Bearer {self.run_.system.token}"},
+            headers=self.run_.system.authorization,
         )
 
     def _look_up(self, account: str) -> None:
-        self._put(account, LOOK_UP, "GET", self._block(account), "look-up", BLOCK_STATUSES)
+        self._put(
+            *(account, LOOK_UP, "GET", self._block(account), "look-up", BLOCK_STATUSES),
+            headers=self.run_.system.authorization,
+        )
 
     def _put(self, account: str, kind: str, *request: Any, **body: Any) -> int:
         """Put a question about an account, and note what comes of it."""
@@ -140,7 +143,7 @@ class Client(FastHttpUser):
             waited, deadline = time.monotonic() - sent, self.run_.system.deadline_seconds
             early = self.patient and what == LOGIN and waited < GIVEN_UP_BY * deadline
             problem = complaint(what, status, documented, retry_after, content, early=early)
-            by_source = status == BLOCKED and _SOURCE_CODE in (answer.content or b"")
+            by_source = status == BLOCKED and SOURCE_REFUSED.encode() in (answer.content or b"")
             name = BY_SOURCE if by_source else f"{what} {status or 'without an answer'}"
             answer.request_meta["name"] = self._named(name) if self.address else name
             if problem:

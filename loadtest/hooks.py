@@ -60,6 +60,8 @@ class Hooks:
         runner = environment.runner
         try:
             self._system = where()
+            if any(client.unblocks for client in _client_classes(environment)):
+                self._system.require_token()
             for client in _client_classes(environment):
                 client.host = self._system.login_url
                 client.network_timeout = client.connection_timeout = PATIENCE_SECONDS

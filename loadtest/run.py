@@ -52,7 +52,7 @@ class Run:
 
 
 def where() -> System:
-    """Where LOGIN_URL and OPERATOR_URL say that it is, or the settings."""
+    """Where LOGIN_URL and OPERATOR_URL say that it is, or the settings. Raises SettingsError."""
     config = settings.load()
     return System(
         os.environ.get("LOGIN_URL") or _url(config.login_host, config.login_port),
@@ -63,9 +63,20 @@ def where() -> System:
 
 
 def _token(config: settings.Settings) -> str:
-    """The operator's, of the settings, or of a `make up` that runs in this folder."""
-    path = config.operator_token_file or config.data_dir / settings.OPERATOR_TOKEN
-    return path.read_text().strip() if path.exists() else ""
+    """The operator's, of the settings, or of a `make up` that runs in this folder; else empty.
+
+    Raises SettingsError where the settings name a file that cannot be read.
+    """
+    path = config.operator_token_file
+    try:
+        return (path or config.data_dir / settings.OPERATOR_TOKEN).read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        if path is None:
+            return ""
+        why = error.strerror if isinstance(error, OSError) else "it is no text of a token"
+        trouble = f"{why}; it must be a file with a token that `cerrojo operators add` printed"
+        field = settings.FIELDS["operator_token_file"]
+        raise settings.SettingsError(field.refuse(str(path), trouble)) from None
 
 
 def options(runner: Runner | None) -> Any:

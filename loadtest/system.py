@@ -16,12 +16,23 @@ from urllib.parse import quote
 from gevent.pool import Pool  # type: ignore[import-untyped]
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from loadtest.ledger import BLOCKED, CREATED, FINAL, UNAVAILABLE, WRONG, Rules
+from loadtest.ledger import BLOCKED, CREATED, FINAL, TAKEN, UNAVAILABLE, WRONG, Rules
 
 AT_ONCE = 8  # a registration costs a hash: more at once would only wait
 PATIENCE_SECONDS = 30.0  # for one account, over all tries
 PAGE = 10_000  # accounts
 MOST_GUESSES = 1_000  # at an account that should be blocked long before
+
+SOURCE_REFUSED = '"source_refused"'
+"""The code in a 429 for the source of a request and not for its account."""
+
+LIMITS = {"/login": "CERROJO_SOURCE_FAILURES", "/register": "CERROJO_SOURCE_REGISTRATIONS"}
+"""The settings by which the gateways limit a source, by path."""
+
+_WAY_OUT = (
+    "Set CERROJO_OPERATOR_TOKEN_FILE to a file with a token that "
+    "`cerrojo operators add NAME --role operate` printed."
+)
 
 
 class CannotStartError(Exception):
@@ -36,16 +47,28 @@ class System:
     ) -> None:
         """``deadline_seconds`` is in how many its gateways answer, if with 503.
 
-        ``token`` is an operator's, for what changes something.
+        ``token`` is an operator's; empty: there is none.
         """
         self.token = token
-        self.login_url = login_url
-        self.operator_url = operator_url
+        self.login_url = login_url.rstrip("/")
+        self.operator_url = operator_url.rstrip("/")
         self.deadline_seconds = deadline_seconds
+
+    @property
+    def authorization(self) -> dict[str, str]:
+        """The headers of a request to the operator port; reads may need a token there, too."""
+        return {"Authorization": f"Bearer {self.token}"} if self.token else {}
+
+    def require_token(self) -> None:
+        """See that there is an operator's token, or :class:`CannotStartError`."""
+        if not self.token:
+            raise CannotStartError(
+                f"This scenario lifts blocks, and has no token for it. {_WAY_OUT}"
+            )
 
     def require_ready(self) -> None:
         """See that it is up, or :class:`CannotStartError`."""
-        status, body = self._ask(f"{self.operator_url}/readyz")
+        status, body = self._ask_operator("/readyz")
         if status == 0:
             raise CannotStartError(
                 f"Nothing answers at {self.operator_url}/readyz ({body}). Start the system with "
@@ -70,11 +93,13 @@ class System:
         A system that reveals more than it says is a :class:`CannotStartError`.
         """
         revealed = 0
-        while (status := self._post("/login", probe, "a guess of the probe")) == WRONG:
+        while (status := self._post("/login", probe, "a guess of the probe")[0]) == WRONG:
             revealed += 1
             if revealed > MOST_GUESSES:
                 raise CannotStartError(f"{revealed} wrong passwords did not block {probe}.")
-        found, body = self._ask(f"{self.operator_url}/blocked/{probe}")
+        found, body = self._ask_operator(f"/blocked/{probe}")
+        if found in (401, 403):
+            raise CannotStartError(f"GET /blocked/{probe} was answered {found}: {body}. {_WAY_OUT}")
         if status not in (BLOCKED, FINAL) or found != 200:
             raise CannotStartError(
                 f"After {revealed} wrong passwords {probe} was answered {status or 'nothing'}, "
@@ -90,14 +115,13 @@ class System:
 
     def lookup(self, account: str) -> int:
         """The status of ``GET /blocked/<account>``; 0 for none."""
-        return self._ask(f"{self.operator_url}/blocked/{account}")[0]
+        return self._ask_operator(f"/blocked/{account}")[0]
 
     def blocked(self) -> set[str] | None:
         """All accounts of ``GET /blocked``; None where it does not answer."""
         found, after = set[str](), ""
         while True:
-            page = f"/blocked?limit={PAGE}&after={quote(after)}"
-            status, body = self._ask(f"{self.operator_url}{page}")
+            status, body = self._ask_operator(f"/blocked?limit={PAGE}&after={quote(after)}")
             if status != 200:
                 return None
             users = json.loads(body)["users-blocked"]
@@ -108,32 +132,48 @@ class System:
 
     def sources(self) -> set[str]:
         """The sources with most refusals, of ``GET /attacks``."""
-        status, body = self._ask(f"{self.operator_url}/attacks?limit=1000")
+        status, body = self._ask_operator("/attacks?limit=1000")
         return (
             {found["source"] for found in json.loads(body)["sources"]} if status == 200 else set()
         )
 
     def _register(self, account: str, password: str) -> None:
-        status = self._post("/register", account, password)
-        if status != CREATED:
+        status, repeated = self._post("/register", account, password)
+        # What was answered 503 may have been done: then the name is this run's own.
+        if status != CREATED and not (status == TAKEN and repeated):
             raise CannotStartError(
                 f"{self.login_url}/register did not register {account}: {status or 'no answer'}."
             )
 
-    def _post(self, path: str, account: str, password: str) -> int:
-        """The status; a 503 is asked again for a while."""
+    def _post(self, path: str, account: str, password: str) -> tuple[int, bool]:
+        """The status, and whether it was asked again; a 503 is, for a while.
+
+        A refusal of this host is a :class:`CannotStartError`.
+        """
         give_up = time.monotonic() + PATIENCE_SECONDS
         body = json.dumps({"user": account, "pass": password}).encode()
+        repeated = False
         while True:
-            status, _ = self._ask(f"{self.login_url}{path}", body)
+            status, text = self._ask(f"{self.login_url}{path}", body)
+            if status == BLOCKED and SOURCE_REFUSED in text:
+                raise CannotStartError(
+                    f"{self.login_url}{path} refuses this host: its address is limited. Name it in "
+                    f"the gateways' CERROJO_SOURCE_EXEMPT, or raise {LIMITS[path]}."
+                )
             if status != UNAVAILABLE or time.monotonic() > give_up:
-                return status
+                return status, repeated
+            repeated = True
             time.sleep(0.5)  # gevent's: the others go on
 
-    def _ask(self, url: str, body: bytes | None = None) -> tuple[int, str]:
+    def _ask_operator(self, path: str) -> tuple[int, str]:
+        return self._ask(f"{self.operator_url}{path}", None, **self.authorization)
+
+    def _ask(self, url: str, body: bytes | None = None, **headers: str) -> tuple[int, str]:
         """The status and the text of an answer; 0 and the reason where there is none."""
-        request = urllib.request.Request(url, body, {"Content-Type": "application/json"})  # noqa: S310 the operator's own URL
         try:
+            request = urllib.request.Request(  # noqa: S310 the operator's own URL
+                url, body, {"Content-Type": "application/json", **headers}
+            )
             with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:  # noqa: S310 the same
                 return answer.status, answer.read().decode(errors="replace")
         except urllib.error.HTTPError as error:

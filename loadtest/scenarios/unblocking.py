@@ -20,6 +20,7 @@ class Unblocked(Client):
 
     count = 5
     must_see = frozenset({ACCEPTED, WRONG, BLOCKED})
+    unblocks = True
     wait_time = constant(0.2)
 
     @task

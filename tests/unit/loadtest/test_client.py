@@ -66,3 +66,12 @@ def test_only_the_login_port_hears_from_where_a_client_says_it_comes(client: Ask
     told = {url: headers.get("X-Forwarded-For") for url, headers in client.client.asked}
     block = f"{OPERATOR_URL}/blocked/ana"
     assert told == {"/login": ADDRESS, "/register": ADDRESS, block: None}
+
+
+def test_looks_and_unblockings_have_the_operators_token(client: Asking) -> None:
+    """A system on another host wants it of both, and the login port of nobody."""
+    client.login("ana", right=True)
+    client._look_up("ana")
+    client.unblock("ana")
+    token = {"Authorization": "Bearer a token"}
+    assert [headers for _, headers in client.client.asked] == [{}, token, token]
