@@ -14,7 +14,7 @@ from locust import events
 from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
-from loadtest.client import ADDRESSES, Client
+from loadtest.client import ADDRESSES, BLOCK_STATUSES, Client
 from loadtest.cost import Meter
 from loadtest.files import keep
 from loadtest.judge import Check, judge
@@ -158,24 +158,34 @@ class Hooks:
 def _look_up_the_blocked(run: Run) -> None:
     """Look up each account that must be blocked by all that is known; no process knew all of it.
 
-    Then look at the list, which says something about each of them.
+    Then look at the list, which says something about each of them. An answer that says nothing is
+    noted: without it nobody knows whether they are listed.
     """
     now = time.monotonic()
     accounts = run.ledger.accounts.items()
     run.ledger.sort()
     blocked = [name for name, a in accounts if a.is_blocked(run.ledger.rules, now, now)]
+    failed: list[int] = []
 
     def look_up(name: str) -> None:
+        if failed:
+            return  # each further one could take as long, and say no more
         sent = time.monotonic()
         status = run.system.lookup(name)
         run.ledger.looked_up(name, status, sent=sent, now=time.monotonic())
+        if status not in BLOCK_STATUSES:
+            failed.append(status)
+            run.ledger.note(f"look-up at the end was answered {status or 'nothing'}")
 
     Pool(AT_ONCE).map(look_up, blocked)
-    sent, listed = time.monotonic(), run.system.blocked()
-    if listed is not None:
-        for name, _ in accounts:
-            status = 200 if name in listed else 404
-            run.ledger.looked_up(name, status, sent=sent, now=time.monotonic(), kind=LIST)
+    sent = time.monotonic()
+    found, listed = run.system.blocked()
+    if found != 200:
+        run.ledger.note(f"GET /blocked was answered {found or 'nothing'}")
+        return
+    for name, _ in accounts:
+        status = 200 if name in listed else 404
+        run.ledger.looked_up(name, status, sent=sent, now=time.monotonic(), kind=LIST)
 
 
 def _check_sources(environment: Environment, run: Run, classes: list[type[Client]]) -> list[Check]:

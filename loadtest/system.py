@@ -68,7 +68,7 @@ class System:
 
     def require_ready(self) -> None:
         """See that it is up, or :class:`CannotStartError`."""
-        status, body = self._ask_operator("/readyz")
+        status, body = self._ask(f"{self.operator_url}/readyz")
         if status == 0:
             raise CannotStartError(
                 f"Nothing answers at {self.operator_url}/readyz ({body}). Start the system with "
@@ -114,20 +114,23 @@ class System:
         return rules
 
     def lookup(self, account: str) -> int:
-        """The status of ``GET /blocked/<account>``; 0 for none."""
+        """The status of ``GET /blocked/<account>``; 0: none. A 503 is asked again for a while."""
         return self._ask_operator(f"/blocked/{account}")[0]
 
-    def blocked(self) -> set[str] | None:
-        """All accounts of ``GET /blocked``; None where it does not answer."""
+    def blocked(self) -> tuple[int, set[str]]:
+        """The status of ``GET /blocked``, and its accounts: all of them where that is 200.
+
+        A 503 is asked again for a while.
+        """
         found, after = set[str](), ""
         while True:
             status, body = self._ask_operator(f"/blocked?limit={PAGE}&after={quote(after)}")
             if status != 200:
-                return None
+                return status, found
             users = json.loads(body)["users-blocked"]
             found.update(users)
             if len(users) < PAGE:
-                return found
+                return status, found
             after = users[-1]
 
     def sources(self) -> set[str]:
@@ -150,23 +153,28 @@ class System:
 
         A refusal of this host is a :class:`CannotStartError`.
         """
-        give_up = time.monotonic() + PATIENCE_SECONDS
         body = json.dumps({"user": account, "pass": password}).encode()
-        repeated = False
-        while True:
-            status, text = self._ask(f"{self.login_url}{path}", body)
-            if status == BLOCKED and SOURCE_REFUSED in text:
-                raise CannotStartError(
-                    f"{self.login_url}{path} refuses this host: its address is limited. Name it in "
-                    f"the gateways' CERROJO_SOURCE_EXEMPT, or raise {LIMITS[path]}."
-                )
-            if status != UNAVAILABLE or time.monotonic() > give_up:
-                return status, repeated
-            repeated = True
-            time.sleep(0.5)  # gevent's: the others go on
+        status, text, repeated = self._ask_patiently(f"{self.login_url}{path}", body)
+        if status == BLOCKED and SOURCE_REFUSED in text:
+            raise CannotStartError(
+                f"{self.login_url}{path} refuses this host: its address is limited. Name it in "
+                f"the gateways' CERROJO_SOURCE_EXEMPT, or raise {LIMITS[path]}."
+            )
+        return status, repeated
 
     def _ask_operator(self, path: str) -> tuple[int, str]:
-        return self._ask(f"{self.operator_url}{path}", None, **self.authorization)
+        return self._ask_patiently(f"{self.operator_url}{path}", None, **self.authorization)[:2]
+
+    def _ask_patiently(self, url: str, body: bytes | None, **headers: str) -> tuple[int, str, bool]:
+        """As :meth:`_ask`, but a 503 is asked again for a while; also whether it was."""
+        give_up = time.monotonic() + PATIENCE_SECONDS
+        repeated = False
+        while True:
+            status, text = self._ask(url, body, **headers)
+            if status != UNAVAILABLE or time.monotonic() > give_up:
+                return status, text, repeated
+            repeated = True
+            time.sleep(0.5)  # gevent's: the others go on
 
     def _ask(self, url: str, body: bytes | None = None, **headers: str) -> tuple[int, str]:
         """The status and the text of an answer; 0 and the reason where there is none."""

@@ -10,6 +10,8 @@ from locust.env import Environment
 from loadtest import hooks
 from loadtest.client import Client
 from loadtest.hooks import Hooks
+from loadtest.ledger import Rules
+from loadtest.run import Run
 from loadtest.scenarios.unblocking import Unblocked
 from loadtest.system import System
 
@@ -34,3 +36,26 @@ def test_a_run_that_lifts_blocks_does_not_start_without_a_token(
         else:
             with pytest.raises(SystemExit, match="CERROJO_OPERATOR_TOKEN_FILE"):
                 Hooks(Path("results")).prepare(environment)
+
+
+@pytest.mark.parametrize(
+    ("looked_up", "listed", "problems"),
+    [
+        (200, 200, []),
+        (200, 500, ["GET /blocked was answered 500"]),
+        (0, 0, ["GET /blocked was answered nothing", "look-up at the end was answered nothing"]),
+        (500, 200, ["look-up at the end was answered 500"]),
+    ],
+)
+def test_a_look_at_the_end_that_says_nothing_is_noted(
+    looked_up: int, listed: int, problems: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a list that is never answered passes for one that has everybody."""
+    system = System("http://login", "http://operator", 5.0)
+    monkeypatch.setattr(system, "lookup", lambda _: looked_up)
+    answer = listed, '{"users-blocked": ["run-ana"]}'
+    monkeypatch.setattr(system, "_ask", lambda *_: answer)
+    run = Run(system, "run", Rules(1, 900.0, 1800.0))
+    run.ledger.end("run-ana", run.ledger.begin("run-ana", right=False, now=0.0), 403, now=1.0)
+    hooks._look_up_the_blocked(run)
+    assert sorted(run.ledger.problems) == problems

@@ -53,13 +53,12 @@ def test_reads_of_the_operator_port_have_the_token() -> None:
         return (200, json.dumps(policy)) if url.startswith("http://operator/") else (429, "")
 
     system = Scripted(answer, token="of ana")
-    system.require_ready()
     system.rules("probe")
     system.lookup("ana")
     system.blocked()
     system.sources()
     operators = [headers for url, headers in system.asked if url.startswith("http://operator/")]
-    assert operators == [{"Authorization": "Bearer of ana"}] * 5
+    assert operators == [{"Authorization": "Bearer of ana"}] * 4
     assert ("http://login/login", {}) in system.asked
 
 
@@ -94,3 +93,11 @@ def test_a_registration_that_was_answered_503_may_have_been_made() -> None:
     Scripted(in_turn(BUSY, (409, ""))).register([("ana", "secret")])
     with pytest.raises(CannotStartError, match="did not register ana: 409"):
         Scripted(in_turn((409, ""))).register([("ana", "secret")])
+
+
+def test_a_look_that_is_answered_503_is_asked_again() -> None:
+    """A gateway says that of a moment, and the run is judged by what comes after it."""
+    assert Scripted(in_turn(BUSY, (404, ""))).lookup("ana") == 404
+    page = 200, '{"users-blocked": ["ana"]}'
+    assert Scripted(in_turn(BUSY, page)).blocked() == (200, {"ana"})
+    assert Scripted(in_turn((500, ""))).blocked() == (500, set())
