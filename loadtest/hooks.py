@@ -14,7 +14,7 @@ from locust import events
 from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
-from loadtest.client import ADDRESSES, BLOCK_STATUSES, Client
+from loadtest.client import ADDRESSES, BLOCK_STATUSES, BY_SOURCE, Client
 from loadtest.cost import Meter
 from loadtest.files import keep
 from loadtest.judge import Check, judge
@@ -189,10 +189,20 @@ def _look_up_the_blocked(run: Run) -> None:
 
 
 def _check_sources(environment: Environment, run: Run, classes: list[type[Client]]) -> list[Check]:
-    """Whether sources were refused that had to be, and no others."""
+    """Whether sources were refused that had to be, and no others: never that of this host."""
+    own = environment.stats.entries.get((BY_SOURCE, "POST"))
+    number = own.num_requests if own else 0
+    limited = f"{number:,} were: its address is limited; name it in CERROJO_SOURCE_EXEMPT"
+    checks = [
+        Check(
+            "No login was refused for the address of this host",
+            f"{number:,} refusals",
+            [limited] if number else [],
+        )
+    ]
     told = [client for client in classes if client.refused_source is not None]
     if not told:
-        return []
+        return checks
     refused = {client: client.sources_refused(environment.stats) for client in told}
     wrong = [
         f"{number:,} logins of {client.__name__} were refused for their source"
@@ -204,7 +214,7 @@ def _check_sources(environment: Environment, run: Run, classes: list[type[Client
             "the system does not believe the addresses; name this host in CERROJO_TRUSTED_PROXIES"
         )
     total = f"{sum(refused.values()):,} refusals"
-    return [Check("Sources were refused where they had to be", total, wrong)]
+    return [*checks, Check("Sources were refused where they had to be", total, wrong)]
 
 
 def _client_classes(environment: Environment) -> list[type[Client]]:

@@ -8,7 +8,7 @@ import pytest
 from locust.env import Environment
 
 from loadtest import hooks
-from loadtest.client import Client
+from loadtest.client import BY_SOURCE, Client
 from loadtest.hooks import Hooks
 from loadtest.ledger import Rules
 from loadtest.run import Run
@@ -59,3 +59,15 @@ def test_a_look_at_the_end_that_says_nothing_is_noted(
     run.ledger.end("run-ana", run.ledger.begin("run-ana", right=False, now=0.0), 403, now=1.0)
     hooks._look_up_the_blocked(run)
     assert sorted(run.ledger.problems) == problems
+
+
+@pytest.mark.parametrize("refused", [0, 98])
+def test_a_limit_of_this_host_breaks_a_run_whose_clients_say_no_addresses(refused: int) -> None:
+    """Refused logins are no calls of their accounts, so nothing else would say that they were."""
+    environment = Environment(user_classes=[Asking])
+    for _ in range(refused):
+        environment.stats.log_request("POST", BY_SOURCE, 1, 0)
+    run = Run(System("http://login", "http://operator", 5.0), "run", Rules(5, 900.0, 1800.0))
+    (check,) = hooks._check_sources(environment, run, [Asking])
+    assert check.holds == (refused == 0)
+    assert all("98 were" in broken and "CERROJO_SOURCE_EXEMPT" in broken for broken in check.broken)
