@@ -6,6 +6,7 @@ import secrets
 import time
 from typing import Any, ClassVar, NamedTuple
 
+from gevent import GreenletExit  # type: ignore[import-untyped]
 from locust import FastHttpUser
 from locust.stats import RequestStats
 
@@ -69,7 +70,11 @@ class Client(FastHttpUser):
         usual = password(account) if right else f"a guess, {secrets.token_hex(8)}"
         body = {"user": account, "pass": secret or usual}
         attempt = ledger.begin(account, right=right, now=time.monotonic())
-        answer = self._ask("POST", "/login", LOGIN, LOGIN_STATUSES, json=body)
+        try:
+            answer = self._ask("POST", "/login", LOGIN, LOGIN_STATUSES, json=body)
+        except GreenletExit:  # the run is over, and Locust waits no longer
+            attempt.answered = time.monotonic()
+            raise
         now = time.monotonic()
         if answer.by_source:
             ledger.withdraw(account, attempt)

@@ -121,6 +121,7 @@ class Hooks:
             must_see,
             steady=any(client.steady for client in classes),
             deadline=self._system.deadline_seconds,
+            calm_from=self._calm_from(environment),
         )
         assert environment.runner is not None
         errors = [str(e["msg"]) for e in environment.runner.exceptions.values()]
@@ -137,6 +138,14 @@ class Hooks:
         print_report(environment.stats, outcome)
         self._kept = environment, outcome
         environment.process_exit_code = max(environment.process_exit_code or 0, not outcome.holds)
+
+    def _calm_from(self, environment: Environment) -> float | None:
+        """When the last logins of a crowd that has left were answered; None without a crowd."""
+        calm_after: float | None = getattr(environment.shape_class, "calm_after", None)
+        if calm_after is None:
+            return None
+        left = self._started + calm_after * options(environment.runner).run_time
+        return float(left + self._system.deadline_seconds)
 
     def save(self, **_: Any) -> None:
         """Write down the verdict, when Locust has written its own report."""

@@ -36,12 +36,16 @@ from loadtest.ledger import (
 STANDSTILL_SECONDS = 10.0  # twice the usual deadline
 SLOWER_TIMES, SLOWER_SECONDS = 3.0, 0.1
 FEWEST = 20  # logins at each end of a run, to compare them
+MOST, LESS = 0.5, 0.25  # of right logins: so many get in at the end, and no share this much smaller
 
 GIVEN_UP_BY = 0.7
 """The share of its deadline before which nobody can know that a login has to be given up."""
 
 CLOCKS_SECONDS = 0.5
 """By so much may the last moment of a request be wrong: it is the brokers' time."""
+
+LATE_SECONDS = 5.0
+"""By so much may a client see an answer after its deadline: to connect, and to wait for a core."""
 
 UNREAD_SECONDS = 45.0
 """So long a request whose client has left may wait until its gateway reads it."""
@@ -90,12 +94,18 @@ def complaint(
 
 
 def judge(
-    ledger: Ledger, must_see: Iterable[int], *, steady: bool = False, deadline: float = 5.0
+    ledger: Ledger,
+    must_see: Iterable[int],
+    *,
+    steady: bool = False,
+    deadline: float = 5.0,
+    calm_from: float | None = None,
 ) -> list[Check]:
     """Everything that must hold after a run.
 
     ``must_see`` are the statuses that it is about; ``steady`` is whether its load was the same
-    all the time, so that it must not get slower; ``deadline`` is the gateways', in seconds.
+    all the time, so that it must not get slower; ``deadline`` is the gateways', in seconds;
+    ``calm_from`` is when, by the ledger's clock, an overload was over, or None for none.
     """
     ledger.sort()
     rules, accounts = ledger.rules, ledger.accounts
@@ -143,10 +153,19 @@ def judge(
             f"{seen[ACCEPTED]:,} logins",
             list(_standstills(ledger)),
         ),
+        Check(
+            f"No login took {LATE_SECONDS:g} s longer than its deadline of {deadline:g} s",
+            total,
+            list(_late(ledger, deadline + LATE_SECONDS)),
+        ),
         Check("Every answer was one that is documented", total, _counted(ledger)),
         Check("The run saw what it is about", ", ".join(map(str, must)), unseen),
     ]
-    return [*checks, _got_slower(ledger)] if steady else checks
+    if steady:
+        checks += [_got_slower(ledger), _got_fuller(ledger)]
+    if calm_from is not None:
+        checks.append(_recovered(ledger, calm_from))
+    return checks
 
 
 def _revealed_too_many(account: Account, rules: Rules) -> Iterator[str]:
@@ -267,6 +286,18 @@ def _standstills(ledger: Ledger) -> Iterator[str]:
                 yield f"nobody got in for {seconds:.0f} s, and {len(missed):,} should have"
 
 
+def _late(ledger: Ledger, limit: float) -> Iterator[str]:
+    attempts = [a for account in ledger.accounts.values() for a in account.attempts]
+    late = [a for a in attempts if limit < a.answered - a.sent < inf]
+    if late:
+        longest = max(a.answered - a.sent for a in late)
+        cut_off = sum(a.status is None for a in late)
+        yield (
+            f"{len(late):,} did, the longest {longest:.1f} s; {cut_off:,} of them had no answer "
+            "when the run ended"
+        )
+
+
 def _got_slower(ledger: Ledger) -> Check:
     logins = [a for _, a in ledger.ended if a.status == ACCEPTED]
     fifth = len(logins) // 5
@@ -278,6 +309,37 @@ def _got_slower(ledger: Ledger) -> Check:
         f"p50 {first * 1000:.0f} ms and {last * 1000:.0f} ms" if enough else "too few logins",
         ["it was"] if slower else [],
     )
+
+
+def _got_fuller(ledger: Ledger) -> Check:
+    logins = _decidable(a for _, a in ledger.ended)
+    fifth = len(logins) // 5
+    first, last = (_share_let_in(part) for part in (logins[:fifth], logins[len(logins) - fifth :]))
+    enough = fifth >= FEWEST
+    return Check(
+        "The last fifth of the right logins got in, as the first did",
+        f"{first:.0%} and {last:.0%}" if enough else "too few logins",
+        [f"only {last:.0%} did"] if enough and last < max(MOST, first - LESS) else [],
+    )
+
+
+def _recovered(ledger: Ledger, calm_from: float) -> Check:
+    logins = _decidable(a for _, a in ledger.ended if a.sent >= calm_from)
+    share, enough = _share_let_in(logins), len(logins) >= FEWEST
+    return Check(
+        "Most right logins got in when the overload was over",
+        f"{share:.0%} of {len(logins):,}" if enough else "too few logins",
+        [f"only {share:.0%} did"] if enough and share < MOST else [],
+    )
+
+
+def _decidable(attempts: Iterable[Attempt]) -> list[Attempt]:
+    """The right logins that were let in, or should have been."""
+    return [a for a in attempts if a.right and (a.status == ACCEPTED or a.unsure)]
+
+
+def _share_let_in(attempts: list[Attempt]) -> float:
+    return sum(a.status == ACCEPTED for a in attempts) / len(attempts) if attempts else 0.0
 
 
 def _typical(attempts: list[Attempt]) -> float:

@@ -47,8 +47,8 @@ class Attempt:
 
     right: bool
     sent: float
-    answered: float = inf
-    status: int | None = None  # None: under way, or cut off by the end of the run
+    answered: float = inf  # or cut off by the end of the run
+    status: int | None = None  # None: under way, or cut off
     until: float = -inf  # the answer says that the account is blocked until then at least
 
     @property

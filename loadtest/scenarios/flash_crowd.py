@@ -30,6 +30,7 @@ class Crowd(LoadTestShape):
     """Steps up to USERS within TIME, and down again."""
 
     use_common_options = True
+    calm_after = STEPS[-2][0]  # as a share of the time: then the crowd has left
 
     def tick(self) -> tuple[int, float] | None:
         """How many clients there are now; None at the end."""

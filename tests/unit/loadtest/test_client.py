@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import inf
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from gevent import GreenletExit  # type: ignore[import-untyped]
 from locust.env import Environment
 
 from loadtest.client import Client
@@ -75,3 +77,19 @@ def test_looks_and_unblockings_have_the_operators_token(client: Asking) -> None:
     client.unblock("ana")
     token = {"Authorization": "Bearer a token"}
     assert [headers for _, headers in client.client.asked] == [{}, token, token]
+
+
+def test_a_login_that_the_end_of_the_run_cuts_off_says_how_long_it_waited(
+    client: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A system that hangs is only seen by that."""
+
+    def end(*_: Any, **__: Any) -> None:
+        raise GreenletExit
+
+    monkeypatch.setattr(client.client, "request", end)
+    with pytest.raises(GreenletExit):
+        client.login("ana", right=True)
+    (attempt,) = client.run_.ledger.accounts["ana"].attempts
+    assert attempt.status is None
+    assert attempt.sent <= attempt.answered < inf

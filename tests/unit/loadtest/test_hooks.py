@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from locust.env import Environment
@@ -12,6 +13,7 @@ from loadtest.client import BY_SOURCE, Client
 from loadtest.hooks import Hooks
 from loadtest.ledger import Rules
 from loadtest.run import Run
+from loadtest.scenarios.flash_crowd import Crowd
 from loadtest.scenarios.unblocking import Unblocked
 from loadtest.system import System
 
@@ -29,7 +31,7 @@ def test_a_run_that_lifts_blocks_does_not_start_without_a_token(
     monkeypatch.setattr(system, "require_ready", lambda: None)
     for classes, starts in (([Asking], True), ([Asking, Unblocked], False)):
         environment = Environment(user_classes=classes)
-        environment.parsed_options = type("Options", (), {"headless": False})()
+        environment.parsed_options = SimpleNamespace(headless=False)
         environment.create_local_runner()
         if starts:
             Hooks(Path("results")).prepare(environment)
@@ -71,3 +73,15 @@ def test_a_limit_of_this_host_breaks_a_run_whose_clients_say_no_addresses(refuse
     (check,) = hooks._check_sources(environment, run, [Asking])
     assert check.holds == (refused == 0)
     assert all("98 were" in broken and "CERROJO_SOURCE_EXEMPT" in broken for broken in check.broken)
+
+
+def test_a_crowd_has_left_when_its_last_logins_are_answered() -> None:
+    """From then on most get in; a load without a crowd has no such time."""
+    made = Hooks(Path("results"))
+    made._started, made._system = 100.0, System("http://login", "http://operator", 5.0)
+    environment = Environment(user_classes=[Asking], shape_class=Crowd())
+    environment.parsed_options = SimpleNamespace(run_time=60)
+    environment.create_local_runner()
+    assert made._calm_from(environment) == 100.0 + 45.0 + 5.0
+    environment.shape_class = None
+    assert made._calm_from(environment) is None

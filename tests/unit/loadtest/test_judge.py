@@ -12,7 +12,7 @@ from loadtest.ledger import LIST, REGISTER, UNBLOCK, Ledger, Rules
 
 RULES = Rules(threshold=5, window_seconds=900.0, block_seconds=1800.0)
 REVEALED, LET_IN, CALLED_WRONG, REFUSED, LISTED = range(5)
-NAMES, ORDER, STOOD_STILL, DOCUMENTED, SEEN, SLOWER = range(5, 11)
+NAMES, ORDER, STOOD_STILL, LATE, DOCUMENTED, SEEN, SLOWER, FULLER = range(5, 13)
 
 
 def a_ledger(*attempts: tuple[bool, int | None, float, float], rules: Rules = RULES) -> Ledger:
@@ -181,7 +181,7 @@ def test_a_success_that_overtook_another_clears_too() -> None:
     """Of the successes that were answered before a refusal, the one sent last has cleared."""
     successes = (True, 200, 0.0, 20.0), (True, 200, 5.0, 100.0), (True, 200, 10.0, 30.0)
     wrong = [*[(False, 401, 1.0, 2.0)] * 4, (False, 401, 40.0, 41.0)]
-    assert broken(a_ledger(*successes, *wrong, (True, 429, 50.0, 51.0))) == [REFUSED]
+    assert broken(a_ledger(*successes, *wrong, (True, 429, 50.0, 51.0))) == [REFUSED, LATE]
 
 
 def test_a_wrong_password_of_unknown_fate_may_count_after_a_success() -> None:
@@ -242,7 +242,7 @@ def test_a_success_during_the_look_up_leaves_it_without_proof() -> None:
     """The account may be unlisted because of a call that another process saw."""
     ledger = a_ledger(*in_turn(401, 401, 401, 401, 401), (True, 503, 39.0, 51.0))
     ledger.looked_up("ana", 404, sent=50.0, now=51.0)
-    assert broken(ledger) == []
+    assert broken(ledger) == [LATE]
 
 
 @pytest.mark.parametrize(("now", "expected"), [(128.0, [LISTED]), (131.0, [])])
@@ -299,6 +299,59 @@ def test_logins_that_get_much_slower_are_found() -> None:
     assert [n for n, c in enumerate(judge(ledger, (), steady=True)) if not c.holds] == [SLOWER]
     even = a_ledger(*((True, 200, float(n), n + 0.1) for n in range(125)))
     assert all(check.holds for check in judge(even, (), steady=True))
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(9.0, []), (25.0, [LATE])])
+def test_an_answer_long_after_the_deadline_is_found(seconds: float, expected: list[int]) -> None:
+    """Its client has been told 503 by then, or has left."""
+    assert broken(a_ledger((True, 200, 0.0, seconds))) == expected
+    patient = judge(a_ledger((True, 200, 0.0, seconds)), (), deadline=20.0)
+    assert all(check.holds for check in patient)
+
+
+@pytest.mark.parametrize(("sent", "expected"), [(40.0, []), (15.0, [LATE])])
+def test_a_system_that_hangs_is_found(sent: float, expected: list[int]) -> None:
+    """Its last logins have no answer at all when the run ends and cuts them off."""
+    ledger = a_ledger(*in_turn(200))
+    ledger.begin("ana", right=True, now=sent).answered = 45.0
+    assert broken(ledger) == expected
+
+
+def of_an_overload(*let_in: int) -> list[tuple[bool, int | None, float, float]]:
+    """Right logins, 100 within 50 s for each of these numbers, of which so many get in, spread."""
+    return [
+        (True, 200 if n * 37 % 100 < number else 503, 50 * part + n / 2, 50 * part + n / 2 + 1)
+        for part, number in enumerate(let_in)
+        for n in range(100)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("let_in", "expected"),
+    [
+        ([100, 100, 100, 100, 100], []),
+        ([100, 100, 100, 100, 80], []),
+        ([100, 100, 100, 100, 60], [FULLER]),
+        ([30, 30, 30, 30, 30], [FULLER]),
+    ],
+)
+def test_a_steady_load_that_gets_in_less_and_less_is_found(
+    let_in: list[int], expected: list[int]
+) -> None:
+    """Though somebody gets in every few seconds, and as quickly as ever."""
+    ledger = a_ledger(*of_an_overload(*let_in))
+    assert [n for n, c in enumerate(judge(ledger, (), steady=True)) if not c.holds] == expected
+
+
+@pytest.mark.parametrize(("at_the_end", "holds"), [(90, True), (20, False)])
+def test_an_overload_that_stays_when_the_crowd_has_left_is_found(
+    at_the_end: int, holds: bool
+) -> None:
+    """While there is a crowd, most may be told to come again."""
+    ledger = a_ledger(*of_an_overload(100, 20, 20, at_the_end))
+    *others, recovered = judge(ledger, (), calm_from=150.0)
+    assert all(check.holds for check in others)
+    assert recovered.holds == holds
 
 
 def test_an_undocumented_answer_is_found() -> None:
