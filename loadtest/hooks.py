@@ -130,7 +130,7 @@ class Hooks:
             checks.append(master.check())
         findings: Findings | None = getattr(environment.shape_class, "findings", None)
         if findings:
-            nothing = [] if findings.knee else [str(findings)]
+            nothing = [] if findings.best and findings.found else [str(findings)]
             checks.append(Check("A knee was found", f"{len(findings.steps)} steps", nothing))
         checks += _check_sources(environment, run, classes)
         costs = [*master.costs.values(), own] if master else [own]

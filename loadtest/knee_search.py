@@ -57,6 +57,11 @@ class Search:
         self._bad: int | None = None
         self._tries = 0
 
+    @property
+    def found(self) -> bool:
+        """Whether it ended at a number that is too many, so that the best one is the knee."""
+        return self.done and self._bad is not None
+
     def report(self, within_limit: bool) -> None:
         """Say how the step with ``clients`` went; changes ``clients``, or says ``done``."""
         self._tries += 1
@@ -82,30 +87,36 @@ class Findings:
     limit_ms: float
     cores: int | None
     steps: list[Step] = field(default_factory=list)
+    found: bool = False
+    """Whether the search went past the knee, and came near it."""
 
     @property
-    def knee(self) -> Step | None:
-        """The step with the most logins a second within the limit."""
+    def best(self) -> Step | None:
+        """The step with the most logins a second within the limit: the knee, where it was found."""
         within = [step for step in self.steps if step.within_limit]
         return max(within, key=lambda step: step.logins_per_second, default=None)
 
     def __str__(self) -> str:
-        """The knee in a sentence."""
-        knee = self.knee
-        if knee is None:
+        """The knee in a sentence, or the way out where it was not found."""
+        best = self.best
+        if best is None:
             return f"Not even {self.steps[0].clients if self.steps else 0} clients were within it."
-        each = f", {knee.logins_per_second / self.cores:.1f} for each core" if self.cores else ""
-        return (
-            f"The knee: {knee.logins_per_second:.1f} logins/s{each}, with p99 at "
-            f"{knee.p99_ms:.0f} ms, within the limit of {self.limit_ms:g} ms."
+        each = f", {best.logins_per_second / self.cores:.1f} for each core" if self.cores else ""
+        figures = (
+            f"{best.logins_per_second:.1f} logins/s{each}, with p99 at "
+            f"{best.p99_ms:.0f} ms, within the limit of {self.limit_ms:g} ms."
         )
+        if self.found:
+            return f"The knee: {figures}"
+        return f"At least {figures} The search ended before the knee: set USERS or TIME higher."
 
     def as_json(self) -> dict[str, Any]:
         """The same for machines; a p99 that is not finite is null."""
-        rate = self.knee.logins_per_second if self.knee else None
+        rate = self.best.logins_per_second if self.best else None
         return {
             "limit_ms": self.limit_ms,
             "cores": self.cores,
+            "found": self.found,
             "logins_per_second": rate,
             "logins_per_second_per_core": rate / self.cores if rate and self.cores else None,
             "steps": [

@@ -73,6 +73,7 @@ class Finder(LoadTestShape):
             print(f"       {step}", flush=True)
             self.findings.steps.append(step)
             self.search.report(step.within_limit)
+            self.findings.found = self.search.found
             self.step_began = None
         if self.search.done or now - self.began > self.options.run_time:
             return None

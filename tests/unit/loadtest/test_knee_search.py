@@ -76,13 +76,37 @@ def test_a_step_without_answers_is_not_within_the_limit() -> None:
 def test_findings_are_the_best_step_for_each_core() -> None:
     """The knee is what was within the limit; JSON has no infinity."""
     good, best = Step(16, 15.0, 30.0, 60.0, 0, True), Step(64, 60.0, 99.0, 480.0, 0, True)
-    findings = Findings(500.0, 4, [good, best, Step(128, 70.0, 900.0, inf, 5, False)])
-    assert findings.knee is best
+    steps = [good, best, Step(128, 70.0, 900.0, inf, 5, False)]
+    findings = Findings(500.0, 4, steps, found=True)
+    assert findings.best is best
     said = json.loads(json.dumps(findings.as_json(), allow_nan=False))
     assert said["logins_per_second"] == 60.0
     assert said["logins_per_second_per_core"] == 15.0
     assert said["steps"][2]["p99_ms"] is None
-    assert "60.0 logins/s, 15.0 for each core" in str(findings)
+    assert "The knee: 60.0 logins/s, 15.0 for each core" in str(findings)
     nothing = Findings(500.0, None, [Step(1, 0.0, inf, inf, 9, False)])
-    assert nothing.knee is None
+    assert nothing.best is None
     assert nothing.as_json()["logins_per_second_per_core"] is None
+
+
+def test_the_best_step_of_a_search_that_ended_early_is_no_knee() -> None:
+    """It had no more clients, or no more time: then the system may do far more."""
+    findings = Findings(500.0, None, [Step(16, 15.0, 30.0, 60.0, 0, True)])
+    assert str(findings).startswith("At least 15.0 logins/s")
+    assert "set USERS or TIME higher" in str(findings)
+    assert findings.as_json()["found"] is False
+
+
+def test_a_search_knows_whether_it_went_past_the_knee() -> None:
+    """Not where the most clients were within the limit, nor before it comes near."""
+    search = Search(16, first=16)
+    search.report(True)
+    assert search.done
+    assert not search.found
+    search = Search(10_000, first=16)
+    for within in (True, False, False):
+        search.report(within)
+        assert not search.found
+    while not search.done:
+        search.report(search.clients <= 20)
+    assert search.found
