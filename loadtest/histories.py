@@ -21,7 +21,8 @@ STALE_MS = 2_000
 """A gateway may refuse so long after an unblocking was answered."""
 
 MOST_STATES = 200_000
-"""States that one search goes through; more is a failure of the search, and is said so."""
+"""States that one search goes through besides those that each bring it to a further call; more is a
+failure of the search, and is said so."""
 
 
 class Rules(NamedTuple):
@@ -225,6 +226,7 @@ class _Search:
     def run(self) -> str | None:
         """Depth first, the call that must end first tried first."""
         stack = [iter([_Node(0, 0, 0, -inf, -inf, CLEAN)])]
+        detours = 0  # a long history is no wide one
         while stack:
             node = next(stack[-1], None)
             if node is None:
@@ -235,12 +237,13 @@ class _Search:
             if key in self._seen:
                 continue
             self._seen.add(key)
-            if len(self._seen) > MOST_STATES:
-                return f"no order was found among {MOST_STATES} states; the history is too wide"
             must_end = self._must_end(node)
             if must_end is None:
                 return None
             depth = node.low + node.done.bit_count()
+            detours += depth <= self._deepest
+            if detours > MOST_STATES:
+                return f"no order was found among {len(self._seen)} states; the history is too wide"
             if depth >= self._deepest:
                 self._deepest, self._stuck = depth, must_end
             stack.append(self._next(node, must_end.end))

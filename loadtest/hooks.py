@@ -114,6 +114,8 @@ class Hooks:
         seconds = time.monotonic() - self._started
         own = self._meter.stop()
         self._line.kill()
+        calls = sum(len(a.attempts) + len(a.questions) for a in run.ledger.accounts.values())
+        print(f"Looking at the blocks, and judging {calls:,} calls.", flush=True)
         _look_up_the_blocked(run)
         must_see = {status for client in classes for status in client.must_see}
         checks = judge(

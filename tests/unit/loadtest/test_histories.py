@@ -189,6 +189,18 @@ def test_what_was_decided_long_ago_is_found_among_many_calls_without_an_answer(
     assert judge([*calls, Call("unblock", 503, 32_000, 32_500, last=33_000)], rules) is None
 
 
+def test_a_long_history_is_no_wide_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A storm has hundreds of thousands of refusals, and there is one order for them."""
+    monkeypatch.setattr(histories, "MOST_STATES", 50)
+    storm = one_after_another(*[WRONG] * 5, *[REFUSED] * 500)
+    assert judge(storm, RULES) is None
+    wide = [Call("wrong", 401, 0, 10_000 + n) for n in range(9)]
+    wide += [Call("right", 200, 0, 10_000 + n) for n in range(9)]
+    gap = judge([*wide, *storm], RULES)
+    assert gap is not None
+    assert "too wide" in gap
+
+
 def test_calls_without_an_answer_among_many_looks_are_no_wide_history() -> None:
     """Where no look can tell, it is the same wherever they stand between looks."""
     lost = [Call("wrong", 503, 10 * n, 10 * n + 5) for n in range(4)]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import gevent  # type: ignore[import-untyped]
 import pytest
 from locust.env import Environment
 
 from loadtest import hooks
 from loadtest.client import BY_SOURCE, Client
+from loadtest.cost import Meter
 from loadtest.hooks import Hooks
 from loadtest.ledger import Rules
 from loadtest.run import Run
@@ -20,6 +23,8 @@ from loadtest.system import System
 
 class Asking(Client):
     """A client that lifts no blocks."""
+
+    must_see = frozenset()
 
 
 def test_a_run_that_lifts_blocks_does_not_start_without_a_token(
@@ -85,3 +90,20 @@ def test_a_crowd_has_left_when_its_last_logins_are_answered() -> None:
     assert made._calm_from(environment) == 100.0 + 45.0 + 5.0
     environment.shape_class = None
     assert made._calm_from(environment) is None
+
+
+def test_a_run_says_that_it_is_being_judged(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of many calls that takes minutes, in which a person would take it for stuck."""
+    made = Hooks(Path("results"))
+    made._system = system = System("http://login", "http://operator", 5.0)
+    monkeypatch.setattr(system, "blocked", lambda: (200, set()))
+    made._run, made._started = Run(system, "run", Rules(5, 900.0, 1800.0)), time.monotonic()
+    made._meter, made._line = Meter(), gevent.spawn(lambda: None)
+    made._run.ledger.begin("ana", right=True, now=0.0)
+    environment = Environment(user_classes=[Asking])
+    environment.create_local_runner()
+    made.decide(environment)
+    assert "judging 1 calls" in capsys.readouterr().out
+    assert environment.process_exit_code == 0
