@@ -7,7 +7,7 @@ import random
 import re
 
 from loadtest.attacks.attack import Attack, Outcome, Port, System
-from loadtest.attacks.victim import Processes, Victim
+from loadtest.attacks.victim import UNSEEN, Processes, Victim
 from loadtest.attacks.wire import Connection, credentials, request
 
 TRIES = 4_000  # at each port
@@ -71,9 +71,8 @@ async def _garbage(system: System, port: Port, valid: list[bytes]) -> Outcome:
         await asyncio.gather(*(one(number, data) for number, data in enumerate(broken)))
         await victim.logged_in(1)
     restarted = processes.restarted()
-    happened = (
-        f"{len(failures)} answers 500, {unended} without an end, {restarted} restarts; {victim}"
-    )
+    seen = f"{restarted} restarts" if processes.seen else UNSEEN
+    happened = f"{len(failures)} answers 500, {unended} without an end; {seen}; {victim}"
     if failures:
         happened += f"; the first one was to {failures[0][:400]!a}"
     return Outcome(TRIES, happened, not failures and not unended and not restarted and victim.held)

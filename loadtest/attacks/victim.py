@@ -19,6 +19,8 @@ PAUSE_SECONDS = 0.1  # between its logins
 MOST_GROWTH = 512 * 2**20
 """Bytes by which the gateway may grow while it is attacked."""
 
+UNSEEN = "its processes were not seen, so nobody knows of restarts and memory"
+
 PROMISE = "others log in within 1 s; nothing restarts; memory is bounded"
 
 
@@ -91,11 +93,20 @@ class Victim:
 
 
 class Processes:
-    """The gateway's processes at one moment, where it is on this machine: who and how large."""
+    """The gateway's processes at one moment: who and how large.
+
+    Nobody sees those of another machine or of another user: then none restarted and none grew, for
+    all that is known.
+    """
 
     def __init__(self, system: System) -> None:
         self._root = _listening(system.login.number) if system.login.is_here else None
         self._before = self._look()
+
+    @property
+    def seen(self) -> bool:
+        """Whether there is anything to say of them."""
+        return self._root is not None
 
     def restarted(self) -> int:
         """How many of those that were there are gone."""
@@ -137,11 +148,13 @@ class Watch:
 
     @property
     def held(self) -> bool:
-        """Whether the victim was let in each time in time, and nothing ended or grew too much."""
+        """Whether the victim was let in each time in time, and nothing seen ended or grew much."""
         return self.victim.held and not self._restarted and self._grown < MOST_GROWTH
 
     def __str__(self) -> str:
         """What happened."""
+        if not self._processes.seen:
+            return f"{self.victim}; {UNSEEN}"
         return f"{self.victim}; {self._restarted} restarts, {self._grown / 2**20:+.0f} MB"
 
 

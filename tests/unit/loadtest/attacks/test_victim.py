@@ -10,10 +10,11 @@ from contextlib import suppress
 import pytest
 
 from loadtest.attacks import connections, floods, garbage, heads, victim, wire
-from loadtest.attacks.attack import Outcome, System
+from loadtest.attacks.attack import Outcome, Port, System
 from loadtest.attacks.victim import Victim
 from tests.unit.loadtest.attacks.fake import attacked
 
+PROCESSES = victim.Processes
 PATIENCE_SECONDS = 30.0  # of those who are to be served
 MOST = 200  # bytes of a head or a body
 HASH_SECONDS = 0.02
@@ -117,6 +118,8 @@ class Here(Victim):
 class Lasting:
     """Processes of which none ends: to look for them takes longer than the attack."""
 
+    seen = True
+
     def __init__(self, _: System) -> None:
         pass
 
@@ -127,6 +130,12 @@ class Lasting:
     def grown(self) -> int:
         """Nothing."""
         return 0
+
+
+class Unseen(Lasting):
+    """Processes of another machine, or of another user."""
+
+    seen = False
 
 
 @pytest.fixture(autouse=True)
@@ -213,3 +222,24 @@ def test_a_500_is_noticed(attack: Run, server: Callable[[], Careful], held: bool
     outcome = attacked(server(), attack)
     assert outcome.held is held, outcome.happened
     assert ("the first one was to" in outcome.happened) is not held
+
+
+@pytest.mark.usefixtures("patient")
+@pytest.mark.parametrize("attack", [garbage.at_the_login_port, floods.registrations])
+def test_nothing_is_said_of_processes_that_nobody_saw(
+    attack: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That none of them restarted is not known."""
+    assert " 0 restarts" in attacked(Careful(), attack).happened
+    for module in (victim, garbage):
+        monkeypatch.setattr(module, "Processes", Unseen)
+    happened = attacked(Careful(), attack).happened
+    assert " 0 restarts" not in happened
+    assert "were not seen" in happened
+
+
+@pytest.mark.parametrize("host", ["198.51.100.7", "127.0.0.1"])
+def test_processes_are_seen_on_this_machine_only(host: str) -> None:
+    """And not where nothing that may be seen listens."""
+    port = Port(host, 1)  # on which nothing listens
+    assert not PROCESSES(System(port, port)).seen
