@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import secrets
 import time
 from typing import Any, ClassVar, NamedTuple
@@ -91,6 +92,11 @@ class Client(FastHttpUser):
         if answer.status != ACCEPTED and ledger.must_be_listed(account, now=now):
             self._look_up(account)
         return answer.status
+
+    def take_number(self, counts: dict[str, itertools.count[int]]) -> int:
+        """The next of these numbers of the run, which no other client of any process has."""
+        index: int = self.environment.runner.worker_index % self.run_.processes
+        return next(counts[self.run_.name]) * self.run_.processes + index
 
     def sign_up(self, account: str, secret: str) -> int:
         """Register once; the status that was answered, 0 for none."""

@@ -91,9 +91,9 @@ class Hooks:
             except CannotStartError as error:
                 sys.exit(str(error))
             self._prepared = None
-            setattr(told, TICKET, run.ticket())
             if self._master:
-                self._master.begin(run.ledger)
+                run.processes = self._master.begin(run.ledger)
+            setattr(told, TICKET, run.ticket())
             self._started, self._meter = time.monotonic(), Meter()
             self._line = gevent.spawn(_say_how_it_goes, environment)
         for client in _client_classes(environment):

@@ -40,12 +40,13 @@ class Master:
         runner.register_message(NEWS, self._hear)
         runner.register_message(TIME, self._tell_time)
 
-    def begin(self, ledger: Ledger) -> None:
-        """Merge into this ledger from now on."""
+    def begin(self, ledger: Ledger) -> int:
+        """Merge into this ledger from now on; the number of workers."""
         self._ledger = ledger
         self._expected = {client.id for client in self._living()}
         self._without_clock = set()
         self.costs = {}
+        return len(self._expected)
 
     def finish(self) -> None:
         """Let all workers end their clients, and return when they have told everything."""

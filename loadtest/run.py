@@ -27,6 +27,7 @@ class Run:
         self.system = system
         self.name = name
         self.ledger = Ledger(rules)
+        self.processes = 1  # that have clients
 
     @classmethod
     def begin(cls, system: System) -> Run:
@@ -40,11 +41,14 @@ class Run:
     @classmethod
     def join(cls, system: System, ticket: dict[str, Any]) -> Run:
         """The same one as another process', by what that one gave away."""
-        return cls(system, ticket["name"], Rules(**ticket["rules"]))
+        run = cls(system, ticket["name"], Rules(**ticket["rules"]))
+        run.processes = ticket["processes"]
+        return run
 
     def ticket(self) -> dict[str, Any]:
         """All that another process needs in order to join."""
-        return {"name": self.name, "rules": asdict(self.ledger.rules)}
+        rules = asdict(self.ledger.rules)
+        return {"name": self.name, "rules": rules, "processes": self.processes}
 
     def accounts(self, kind: str, count: int) -> list[str]:
         """The names of ``count`` accounts for one kind of client."""

@@ -37,7 +37,7 @@ class Bot(Client):
     @task
     def guess(self) -> None:
         """Guess from the next address; after the last one, from the first one again."""
-        number = next(self.guesses[self.run_.name])
+        number = self.take_number(self.guesses)
         self.address = address(FIRST + number % BOTS)
         self.login(f"{self.run_.name}-guessed-{number}", right=False)
 
@@ -58,7 +58,7 @@ class Regular(Client):
 
     def on_start(self) -> None:
         """Come home."""
-        number = next(self.homes[self.run_.name]) % self.count
+        number = self.take_number(self.homes) % self.count
         self.account, self.address = self.accounts[number], f"{ADDRESSES}5.{number}"
 
     @task
@@ -83,7 +83,7 @@ class Resident(Client):
     @task
     def log_in(self) -> None:
         """Log in from a home where nobody logged in today, now and then with a typo."""
-        number = next(self.homes[self.run_.name])
+        number = self.take_number(self.homes)
         self.address = address(HOMES + number % (FIRST - HOMES))
         account = self.accounts[number % self.count]
         if random.random() < MISTYPE:

@@ -36,7 +36,7 @@ class Colleague(Client):
     @task
     def log_in(self) -> None:
         """Come, mistype or not, and get in."""
-        account = self.accounts[next(self.people[self.run_.name]) % self.count]
+        account = self.accounts[self.take_number(self.people) % self.count]
         gevent.sleep(random.uniform(0, SECONDS))
         chance = MISTYPE
         while random.random() < chance:

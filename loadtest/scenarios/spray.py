@@ -33,7 +33,7 @@ class Sprayer(Client):
     @task
     def try_next(self) -> None:
         """Try the next name."""
-        number = next(self.tries[self.run_.name])
+        number = self.take_number(self.tries)
         round_, hit = divmod(number, HIT)
         if hit or round_ >= self.count:
             self.login(f"{self.run_.name}-sprayed-{number}", right=False)
@@ -56,7 +56,7 @@ class Owner(Client):
 
     def on_start(self) -> None:
         """Come home."""
-        number = next(self.homes[self.run_.name])
+        number = self.take_number(self.homes)
         self.account = self.accounts[number % self.count]
         self.address = f"{ADDRESSES}1.{number % 256}"
 

@@ -32,7 +32,7 @@ class Sprayer(Client):
     @task
     def try_next(self) -> None:
         """Try the password of this round at the next account."""
-        round_, number = divmod(next(self.tries[self.run_.name]), self.count)
+        round_, number = divmod(self.take_number(self.tries), self.count)
         account = self.accounts[number]
         lucky = round_ == 0 and number % LUCKY == 0
         common = password(account) if lucky else f"common password {round_}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import inf
@@ -93,3 +95,15 @@ def test_a_login_that_the_end_of_the_run_cuts_off_says_how_long_it_waited(
     (attempt,) = client.run_.ledger.accounts["ana"].attempts
     assert attempt.status is None
     assert attempt.sent <= attempt.answered < inf
+
+
+def test_clients_of_several_processes_share_their_numbers_out(client: Asking) -> None:
+    """Else each process has its own office of 300 people, and two come to each account."""
+    client.environment.create_local_runner()
+    client.run_.processes = 3
+    numbers = []
+    for index in range(3):
+        client.environment.runner.worker_index = index
+        counts: dict[str, itertools.count[int]] = defaultdict(itertools.count)
+        numbers += [client.take_number(counts) for _ in range(5)]
+    assert sorted(numbers) == list(range(15))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from math import inf
 from pathlib import Path
 
 import pytest
 
-from loadtest.run import where
+from loadtest.ledger import Rules
+from loadtest.run import Run, where
 from settings import OPERATOR_TOKEN, SettingsError
 
 
@@ -48,3 +50,12 @@ def test_a_slash_at_the_end_of_a_url_is_none_of_a_path(monkeypatch: pytest.Monke
         "http://login:3000",
         "http://operator:5000",
     )
+
+
+def test_a_process_that_joins_knows_the_run() -> None:
+    """Its accounts, and among how many processes its clients are one."""
+    first = Run(where(), "load1", Rules(5, 900.0, inf))
+    first.processes = 3
+    joined = Run.join(where(), first.ticket())
+    assert (joined.name, joined.processes) == ("load1", 3)
+    assert joined.ledger.rules == first.ledger.rules
