@@ -60,6 +60,7 @@ class Client(FastHttpUser):
     patient: ClassVar[bool] = False  # whether a 503 before a login's deadline is a failure
     refused_source: ClassVar[bool | None] = None
     """Whether its sources must be refused, or may not be; None: it says no addresses."""
+    is_attack: ClassVar[bool] = False  # whether GET /attacks must say that it is, at the end
     address: str | None = None
     """From where it tells the login port that it comes, which must trust this host as a proxy."""
     run_: ClassVar[Run]  # set before the first client is made; `run` is Locust's

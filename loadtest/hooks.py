@@ -200,7 +200,10 @@ def _look_up_the_blocked(run: Run) -> None:
 
 
 def _check_sources(environment: Environment, run: Run, classes: list[type[Client]]) -> list[Check]:
-    """Whether sources were refused that had to be, and no others: never that of this host."""
+    """Whether sources were refused that had to be, and no others: never that of this host.
+
+    Also whether the system knows an attack of many sources for one.
+    """
     own = environment.stats.entries.get((BY_SOURCE, "POST"))
     number = own.num_requests if own else 0
     limited = f"{number:,} were: its address is limited; name it in CERROJO_SOURCE_EXEMPT"
@@ -220,9 +223,15 @@ def _check_sources(environment: Environment, run: Run, classes: list[type[Client
         for client, number in refused.items()
         if (number > 0) != client.refused_source
     ]
-    if not any(source.startswith(ADDRESSES) for source in run.system.sources()):
+    report = run.system.attacks()
+    if not any(found["source"].startswith(ADDRESSES) for found in report.get("sources", ())):
         wrong.append(
             "the system does not believe the addresses; name this host in CERROJO_TRUSTED_PROXIES"
+        )
+    if any(client.is_attack for client in classes) and not report.get("attack"):
+        wrong.append(
+            "GET /attacks does not say that it is an attack; set TIME higher, or the gateways' "
+            "CERROJO_ATTACK_FAILURES lower"
         )
     total = f"{sum(refused.values()):,} refusals"
     return [*checks, Check("Sources were refused where they had to be", total, wrong)]

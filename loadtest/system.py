@@ -133,12 +133,11 @@ class System:
                 return status, found
             after = users[-1]
 
-    def sources(self) -> set[str]:
-        """The sources with most refusals, of ``GET /attacks``."""
+    def attacks(self) -> dict[str, Any]:
+        """``GET /attacks``, with the sources that have most refusals; empty where it failed."""
         status, body = self._ask_operator("/attacks?limit=1000")
-        return (
-            {found["source"] for found in json.loads(body)["sources"]} if status == 200 else set()
-        )
+        found: dict[str, Any] = json.loads(body) if status == 200 else {}
+        return found
 
     def _register(self, account: str, password: str) -> None:
         status, repeated = self._post("/register", account, password)

@@ -31,6 +31,7 @@ class Bot(Client):
 
     weight = 9
     must_see = frozenset({WRONG})
+    is_attack = True
     wait_time = constant(0)
     guesses: ClassVar[dict[str, itertools.count[int]]] = defaultdict(itertools.count)
 

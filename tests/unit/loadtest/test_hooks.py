@@ -16,6 +16,7 @@ from loadtest.cost import Meter
 from loadtest.hooks import Hooks
 from loadtest.ledger import Rules
 from loadtest.run import Run
+from loadtest.scenarios.botnet import Bot, Regular
 from loadtest.scenarios.flash_crowd import Crowd
 from loadtest.scenarios.unblocking import Unblocked
 from loadtest.system import System
@@ -107,3 +108,17 @@ def test_a_run_says_that_it_is_being_judged(
     made.decide(environment)
     assert "judging 1 calls" in capsys.readouterr().out
     assert environment.process_exit_code == 0
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_botnet_that_nobody_calls_an_attack_breaks_its_run(
+    known: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is too little at each address, and in all of them too much."""
+    system = System("http://login", "http://operator", 5.0)
+    report = {"attack": known, "sources": [{"source": "198.18.100.1", "refusals": 1, "error": 0}]}
+    monkeypatch.setattr(system, "attacks", lambda: report)
+    run = Run(system, "run", Rules(5, 900.0, 1800.0))
+    classes = [Bot, Regular]
+    *_, check = hooks._check_sources(Environment(user_classes=classes), run, classes)
+    assert check.holds == known

@@ -56,7 +56,7 @@ def test_reads_of_the_operator_port_have_the_token() -> None:
     system.rules("probe")
     system.lookup("ana")
     system.blocked()
-    system.sources()
+    system.attacks()
     operators = [headers for url, headers in system.asked if url.startswith("http://operator/")]
     assert operators == [{"Authorization": "Bearer of ana"}] * 4
     assert ("http://login/login", {}) in system.asked
