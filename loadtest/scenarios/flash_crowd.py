@@ -39,5 +39,5 @@ class Crowd(LoadTestShape):
         for until, share in STEPS:
             if now < until:
                 users = max(1, round(share * said.num_users))
-                return users, users
+                return users, said.num_users  # all at once, also when they leave
         return None
