@@ -74,7 +74,8 @@ def migrate(database_url: str) -> list[str]:
     A session lock makes a second process wait for the first. It ends with its connection, so a
     killed process leaves nothing locked. Raises ``psycopg.Error``.
 
-    The roles of the parts get their rights (sql/rights.sql), where they are there or can be made.
+    The roles of the parts get their rights (sql/rights.sql), where they are there or can be made,
+    and everybody else loses theirs (sql/closed.sql).
     Audit partitions that cannot be made at once are left to retention, and to the workers that
     write into them.
     """
@@ -107,6 +108,7 @@ def missing_roles(connection: psycopg.Connection[Any]) -> list[str]:
 
 def _grant_rights(connection: psycopg.Connection[Any]) -> None:
     """Make the roles where this one may, and give them their rights where all of them are there."""
+    connection.execute((files("sql") / "closed.sql").read_bytes())
     for role in ROLES:
         connection.execute(_MAKE_ROLE.format(role=role))
     if not missing_roles(connection):

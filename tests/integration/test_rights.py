@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -163,22 +164,35 @@ def test_a_function_of_the_owner_finds_no_table_of_its_caller(database: str):
         assert connection.execute("SELECT username FROM public.accounts").fetchall() == [("ana",)]
 
 
+def callable_by_everybody(connection: psycopg.Connection[Any]) -> list[str]:
+    """The functions with their owner's rights that every role of the server may call."""
+    rows = connection.execute(
+        "SELECT p.oid::regprocedure::text"
+        "  FROM pg_proc p, aclexplode(coalesce(proacl, acldefault('f', proowner))) a"
+        " WHERE prosecdef AND pronamespace = 'public'::regnamespace AND a.grantee = 0"
+    ).fetchall()
+    return [name for (name,) in rows]
+
+
 def test_everybody_else_may_call_no_function_of_the_owner(database: str):
     """A function that is new may be called by all roles, until that is revoked."""
     with psycopg.connect(database) as connection:
-        assert (
-            connection.execute(
-                "SELECT p.oid::regprocedure::text FROM pg_proc p, aclexplode(proacl) a"
-                " WHERE prosecdef AND pronamespace = 'public'::regnamespace AND a.grantee = 0"
-            ).fetchall()
-            == []
-        )
+        assert callable_by_everybody(connection) == []
         owned = connection.execute(
             "SELECT proname, proconfig FROM pg_proc"
             " WHERE prosecdef AND pronamespace = 'public'::regnamespace"
         ).fetchall()
     assert len(owned) == 12
     assert all("search_path=public, pg_temp" in config for _, config in owned)
+
+
+def test_a_dump_without_privileges_opens_no_function_of_the_owner(database: str):
+    """After its restore everybody may call all of them, until `python -m sql` has run."""
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO PUBLIC")
+        assert len(callable_by_everybody(connection)) == 12
+        migrate(database)
+        assert callable_by_everybody(connection) == []
 
 
 def test_retention_by_the_workers_role_drops_and_makes_days(database: str):
@@ -238,6 +252,8 @@ def test_a_postgres_without_the_roles_is_the_owners_until_they_are_there(
         migrate(url)
     _without_roles(postgres)
     with _postgres(tmp_path, monkeypatch) as url:
+        with psycopg.connect(url) as connection:
+            connection.execute("GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO PUBLIC")
         said = subprocess.run(
             [sys.executable, "-m", "sql"],
             cwd=PROJECT,
@@ -248,6 +264,7 @@ def test_a_postgres_without_the_roles_is_the_owners_until_they_are_there(
         )
         assert f"no role {', '.join(ROLES)}" in said.stdout
         with psycopg.connect(url) as connection:
+            assert callable_by_everybody(connection) == []
             assert connection.execute("SELECT make_account('ana', 'a hash')").fetchone() == (True,)
         with pytest.raises(psycopg.OperationalError):
             psycopg.connect(as_role(url, WORKERS))
