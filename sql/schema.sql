@@ -353,7 +353,8 @@ BEGIN
                              || coalesce(device, '') || coalesce(guess, '')
                              || convert_to(coalesce(reason, ''), 'UTF8'))
          WHERE appended_ms = found.appended_ms AND partition = found.partition
-           AND generation = found.generation AND log_offset = found.log_offset;
+           AND generation = found.generation AND log_offset = found.log_offset
+           AND username = name;
         erased := erased + 1;
     END LOOP;
     RETURN erased;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -18,6 +19,7 @@ from events.signatures import Opener, Sealer
 from events.signing_keys import KeyFile, make
 from oracle.verify import ALL, AUDIT_LOG, Range, Report, verify
 from tests.harness.command import cerrojo, said
+from tests.harness.waiting import wait_until
 from workers.decision.batch import Record, decide, decode, users_of
 from workers.partition.store import Progress, Store
 from workers.supervisor.retention import apply_retention
@@ -26,6 +28,11 @@ NOW = 1_795_491_529_733
 DAY_MS = 86_400_000
 POLICY = Policy(1, threshold=3)
 UNSIGNED = Opener(None, AUDIT_LOG)
+WAITING = (
+    "SELECT count(*) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+)
+"""Sessions that wait for another one."""
 
 Open = Callable[[int], Store]
 
@@ -286,6 +293,21 @@ def test_a_deletion_that_is_under_way_is_no_difference(store: Store, database: s
         assert connection.execute("SELECT count(*) FROM erasures").fetchone() == (1,)
     assert verified(database, keys).differences == []
     apply_retention(database, 0)
+    assert verified(database, keys).differences == []
+
+
+def test_two_deletions_at_once_empty_each_row_once(store: Store, database: str, keys: KeyFile):
+    """A name is deleted again while retention takes it out: a salt of a salt accused for good."""
+    progress = some_batches(store)
+    erase = f"SELECT erase_name('ana', 2, 1, {progress.next_offset}, 1000)"
+    with ThreadPoolExecutor(1) as threads, psycopg.connect(database) as retention:
+        retention.execute(erase)
+        second = threads.submit(run, database, erase)
+        with psycopg.connect(database, autocommit=True) as watching:
+            wait_until(lambda: watching.execute(WAITING).fetchone() == (1,))
+        retention.commit()
+        second.result()
+    commit(store, progress, Deleted(new(), 1, "ana"))
     assert verified(database, keys).differences == []
 
 
