@@ -338,6 +338,7 @@ BEGIN
          WHERE username = name
            AND (generation < its_generation
                 OR partition = p AND generation = its_generation AND log_offset < its_offset)
+         ORDER BY appended_ms DESC
          LIMIT at_most
     LOOP
         UPDATE audit

@@ -1,7 +1,7 @@
 -- depends: 0025.who_resizes
 
 -- As before; a row that another deletion of the name has emptied since it was found keeps its salt,
--- which would else be that of a salt, and vouch for nothing.
+-- which would else be that of a salt, and vouch for nothing. The latest rows come first.
 CREATE OR REPLACE FUNCTION erase_name(
     name text, p int, its_generation int, its_offset bigint, at_most int
 ) RETURNS int
@@ -15,6 +15,7 @@ BEGIN
          WHERE username = name
            AND (generation < its_generation
                 OR partition = p AND generation = its_generation AND log_offset < its_offset)
+         ORDER BY appended_ms DESC
          LIMIT at_most
     LOOP
         UPDATE audit
