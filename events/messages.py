@@ -445,7 +445,11 @@ def encode(message: Message) -> bytes:
 
 def decode_attempts(value: bytes | None) -> AttemptsMessage:
     """The message of a record on `attempts`. Raises :class:`UndecodableError` where it has none."""
-    return _decode(_attempts, value)
+    message = _decode(_attempts, value)
+    if isinstance(message, Attempt) and message.guess and len(message.guess) % 8:
+        # A part of one would be stored as a whole one, and no later attempt could be decided.
+        raise UndecodableError(f"its guess has {len(message.guess)} bytes, and not 8 or 16")
+    return message
 
 
 def decode_verdicts(value: bytes | None) -> tuple[Verdict, ...]:

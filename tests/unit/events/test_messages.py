@@ -126,6 +126,7 @@ def test_the_news_comes_out_as_it_went_in(message):
         (encode(Attempt(ID, 0, "ana", True, 0, 0, None, None, b"short")), "length >= 16"),
         (encode(Attempt(ID, 0, "ana", False, 0, 0, None, None, ID, b"short")), "length >= 8"),
         (encode(Attempt(ID, 0, "ana", False, 0, 0, None, None, ID, bytes(17))), "length <= 16"),
+        (encode(Attempt(ID, 0, "ana", False, 0, 0, None, None, ID, bytes(12))), "has 12 bytes"),
         (encode(SetPolicy(ID, 0, Policy(repeated_guesses="sometimes"))), "Invalid enum value"),
         (encode(SetLayout(ID, 0, 1_025)), "int` <= 1024"),
         (encode(SetPolicy(ID, 0, Policy(threshold=0))), "int` >= 1"),

@@ -84,6 +84,16 @@ def test_the_cut_into_batches_does_not_matter(log, sizes):
     assert replay(records, [1]) == replay(records, sizes)
 
 
+def test_a_part_of_a_guess_keeps_no_account_from_being_decided():
+    """Two such were stored as fewer guesses than wrong passwords, and each later attempt failed."""
+    policy = SetPolicy(new_id(), 0, Policy(1, repeated_guesses="ignore"))
+    halves = [Attempt(new_id(), 0, "ana", False, guess=bytes(8) + b"half") for _ in range(2)]
+    records = records_of([encode(message) for message in (policy, *halves)])
+    batch = decide(0, decode(records), {}, None)
+    assert [bad.record.offset for bad in batch.undecodable] == [1, 2]
+    assert batch.states == {}
+
+
 def test_a_batch_ends_before_a_deletion():
     """What stands before it is published, with the name, by when the name is taken out of it."""
     log = [Attempt(new_id(), 0, "ana", False), Deleted(new_id(), 0, "ana", version=7)]
