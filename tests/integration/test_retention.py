@@ -342,6 +342,36 @@ def test_a_state_that_is_written_anew_meanwhile_stays(
     assert users(connection) == ["ana"]
 
 
+LEFT = {
+    "erase_deleted": "SELECT 1 FROM erasures",
+    "drop_old_audit": "SELECT 1 FROM audit",
+    "delete_old_rows": "SELECT 1 FROM quarantine",
+    "forget_lock_states": "SELECT 1 FROM lock_states WHERE username = 'due'",
+    "clear_ended_blocks": "SELECT 1 FROM lock_states WHERE blocked_until_ms IS NOT NULL",
+}
+"""By which function something goes, and what there is until it has."""
+
+
+@pytest.mark.parametrize("broken", [*LEFT, "make_audit_partitions", "count_password_forms"])
+def test_a_step_that_fails_keeps_no_other_from_being_done(
+    connection: psycopg.Connection[Any], database: str, broken: str
+):
+    """A quarantine too large to look through in time kept deleted names in the audit for good."""
+    now_ms = int(time.time() * 1000)
+    progress(connection, now_ms)
+    audit(connection, 100, offset=1)
+    connection.execute("INSERT INTO quarantine VALUES (0, 1, 7, 0, NULL, 'junk', 'why')")
+    connection.execute("INSERT INTO erasures VALUES ('eve', 2, 1, 0)")
+    state(connection, "due", now_ms - FORGET_MS - 2 * DAY_MS)
+    state(connection, "over", now_ms, until_ms=now_ms - 2 * DAY_MS)
+    assert all(connection.execute(there).fetchone() for there in LEFT.values())
+    connection.execute(f"ALTER FUNCTION {broken} RENAME TO gone")
+    with pytest.raises(psycopg.errors.UndefinedFunction, match=broken):
+        apply_retention(database, 90)
+    left = {name for name, there in LEFT.items() if connection.execute(there).fetchone()}
+    assert left == {broken} & LEFT.keys()
+
+
 def topic_configs(kafka: str) -> dict[str, tuple[str, str]]:
     """Retention and segment time of each of our topics."""
     admin = AdminClient({"bootstrap.servers": kafka})

@@ -50,49 +50,53 @@ class RetentionResult(NamedTuple):
 def apply_retention(database_url: str, audit_days: int) -> RetentionResult | None:
     """Create the audit's next partitions and delete what is due; None if another host does it now.
 
-    ``audit_days`` of 0 keeps the audit and the quarantine forever. Raises ``psycopg.Error``;
-    ``LockNotAvailable`` only after everything that needs no lock of the audit is done.
+    ``audit_days`` of 0 keeps the audit and the quarantine forever. Every step is tried, whichever
+    of them fail. Raises the first ``psycopg.Error`` of them at the end.
     """
     with _exclusive_connection(database_url) as database:
         if database is None:
             return None
-        audit_locked: psycopg.errors.LockNotAvailable | None = None
-        partitions = rows = 0
-        try:
+        errors: list[psycopg.Error] = []
+        partitions = rows = states = blocks = names = 0
+        with _keeping(errors):  # first, as somebody was told that their name goes within the hour
+            names = _repeat(
+                database, "erased_names", BATCH_ROWS, "SELECT erase_deleted(%s)", BATCH_ROWS
+            )
+        with _keeping(errors):
             _one(database, "SELECT make_audit_partitions(%s)", AUDIT_DAYS_AHEAD)
-            if audit_days:
+        if audit_days:
+            # A long read, such as a backup, may have the audit locked; there are days to spare.
+            with _keeping(errors):
                 partitions = _repeat(
                     database, "audit_partitions", 1, "SELECT drop_old_audit(%s)::int", audit_days
                 )
-        except psycopg.errors.LockNotAvailable as error:
-            audit_locked = error  # a long read, such as a backup; there are days to spare
-        if audit_days:
-            rows = _repeat(
-                database,
-                "old_rows",
-                BATCH_ROWS,
-                "SELECT delete_old_rows(%s, %s)",
-                audit_days,
-                BATCH_ROWS,
+            with _keeping(errors):
+                rows = _repeat(
+                    database,
+                    "old_rows",
+                    BATCH_ROWS,
+                    "SELECT delete_old_rows(%s, %s)",
+                    audit_days,
+                    BATCH_ROWS,
+                )
+        with _keeping(errors):
+            states = _repeat(
+                database, "lock_states", BATCH_ROWS, "SELECT forget_lock_states(%s)", BATCH_ROWS
             )
-        states = _repeat(
-            database, "lock_states", BATCH_ROWS, "SELECT forget_lock_states(%s)", BATCH_ROWS
-        )
-        blocks = _repeat(
-            database, "ended_blocks", BATCH_ROWS, "SELECT clear_ended_blocks(%s)", BATCH_ROWS
-        )
-        names = _repeat(
-            database, "erased_names", BATCH_ROWS, "SELECT erase_deleted(%s)", BATCH_ROWS
-        )
-        try:
-            database.execute("SELECT count_password_forms()")
-        except psycopg.errors.QueryCanceled:  # so many accounts that it takes longer than a minute
-            logger.warning(
-                "The forms of password hashes could not be counted in time; the gateways go by the "
-                "last count. Run `SELECT count_password_forms()` by hand, or from cron"
+        with _keeping(errors):
+            blocks = _repeat(
+                database, "ended_blocks", BATCH_ROWS, "SELECT clear_ended_blocks(%s)", BATCH_ROWS
             )
-        if audit_locked is not None:
-            raise audit_locked
+        with _keeping(errors):
+            try:
+                database.execute("SELECT count_password_forms()")
+            except psycopg.errors.QueryCanceled:  # so many accounts that it takes over a minute
+                logger.warning(
+                    "The forms of password hashes could not be counted in time; the gateways go "
+                    "by the last count. Run `SELECT count_password_forms()` by hand, or from cron"
+                )
+        if errors:
+            raise errors[0]
         return RetentionResult(partitions, rows, states, blocks, names)
 
 
@@ -150,6 +154,15 @@ def _exclusive_connection(database_url: str) -> Iterator[psycopg.Connection[Any]
             # The end of the session would do it, too, but only when the server comes to it.
             with suppress(psycopg.Error):
                 database.execute("SELECT pg_advisory_unlock(%s)", (LOCK,))
+
+
+@contextmanager
+def _keeping(errors: list[psycopg.Error]) -> Iterator[None]:
+    """Go on after a step that fails, with its error in the list."""
+    try:
+        yield
+    except psycopg.Error as error:
+        errors.append(error)
 
 
 def _repeat(
