@@ -139,8 +139,7 @@ def _relay(config: settings.Settings, stop: threading.Event, outage: Outage) -> 
             look()
             began = time.monotonic()
             more = relay is not None and relay.step()
-            if relay is not None:
-                outage.over()
+            outage.over()
             if not more:
                 _wait(stop, POLL_SECONDS)
 

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+from typing import Any
+
+import psycopg
+import pytest
 from structlog.testing import capture_logs
 
+from settings import Settings
+from workers.relay import __main__ as process
 from workers.relay.__main__ import Outage
 
 
@@ -14,5 +21,41 @@ def test_each_outage_is_said_once():
         for why in ("the first", "the first", "the second", "the second"):
             if why == "the second" and len(said) == 1:
                 outage.over()
+            outage.say(why)
+    assert [each["error"] for each in said] == ["the first", "the second"]
+
+
+def test_each_outage_of_a_host_that_does_not_lead_is_said(monkeypatch: pytest.MonkeyPatch):
+    """Postgres works again as soon as it says who leads; the second one was silent."""
+
+    class Journal:
+        """Of another host, until Postgres fails."""
+
+        def __init__(self, *_: Any) -> None:
+            self._turns = iter([False])
+
+        def lead(self) -> bool:
+            for leads in self._turns:
+                return leads
+            raise psycopg.OperationalError
+
+        def webhooks_behind(self) -> tuple[float, int]:
+            return 0, 0
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr("workers.relay.journal.Journal", Journal)
+    monkeypatch.setattr("workers.relay.relay.lag_seconds", lambda _: 0)
+    monkeypatch.setattr(process, "POLL_SECONDS", 0)
+    outage = Outage()
+    with capture_logs() as said:
+        for why in ("the first", "the second"):
+            with pytest.raises(psycopg.OperationalError):
+                process._relay(
+                    Settings(database_url="postgresql://nowhere.invalid/"),
+                    threading.Event(),
+                    outage,
+                )
             outage.say(why)
     assert [each["error"] for each in said] == ["the first", "the second"]
