@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import sys
 
 import psycopg
@@ -65,10 +66,7 @@ def _run(config: settings.Settings, database_url: str) -> int:
             config.host_names,
         )
     except OSError as error:
-        say_why_it_ends(
-            f"CERROJO_WORKERS_PORT is {config.workers_port} and cannot be used: {error.strerror}. "
-            "Set it to a free port."
-        )
+        say_why_it_ends(_cannot_listen(error, config.workers_host, config.workers_port))
         return 2
     supervisor.start_standbys()
     retention = RetentionThread(database_url, config.audit_retention_days)
@@ -91,6 +89,18 @@ def _run(config: settings.Settings, database_url: str) -> int:
     topology.stop()
     status.shutdown()
     return 0
+
+
+def _cannot_listen(error: OSError, host: str, port: int) -> str:
+    if error.errno in (errno.EADDRINUSE, errno.EACCES):
+        return (
+            f"CERROJO_WORKERS_PORT is {port} and cannot be used: {error.strerror}. "
+            "Set it to a free port."
+        )
+    return (
+        f"CERROJO_WORKERS_HOST is {host!r}, which cannot be listened on: {error.strerror}. "
+        "Set it to an address of this machine, as 127.0.0.1."
+    )
 
 
 def _partitions(database_url: str) -> int:

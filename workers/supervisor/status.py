@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import socket
 import sys
 import threading
 from collections.abc import Callable, Collection
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import structlog
 
@@ -23,6 +25,14 @@ class StatusServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
+    def __init__(self, host: str, port: int, handler: type[BaseHTTPRequestHandler]) -> None:
+        """Listen there, by IPv4 or IPv6. Raises ``OSError``."""
+        address: Any
+        self.address_family, *_, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        super().__init__(address, handler)
+
     def handle_error(self, request: object, client_address: object) -> None:
         """Log what went wrong, but for clients that leave, which nobody need know."""
         error = sys.exception()
@@ -36,7 +46,7 @@ def serve(
     readiness: Callable[[], tuple[bool, str]],
     names: Collection[str] = (),
 ) -> StatusServer:
-    """Serve from a thread until ``shutdown()``. Raises ``OSError`` where the port is taken.
+    """Serve from a thread until ``shutdown()``. Raises ``OSError`` where it cannot.
 
     ``names`` are those in a Host header that it answers to, beside addresses and localhost.
     """
@@ -91,6 +101,6 @@ def serve(
         def log_message(self, *_: object) -> None:
             """Log nothing: Prometheus scrapes every few seconds."""
 
-    server = StatusServer((host, port), Handler)
+    server = StatusServer(host, port, Handler)
     threading.Thread(target=server.serve_forever, name="status", daemon=True).start()
     return server

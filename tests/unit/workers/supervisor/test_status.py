@@ -42,6 +42,16 @@ def test_a_name_of_others_that_leads_here_is_refused(server: StatusServer) -> No
     assert answer.headers["Server"] == "cerrojo"
 
 
+def test_an_address_of_ipv6_is_one() -> None:
+    """As for a gateway's ports: on a network without IPv4 the workers did not start."""
+    started = serve("::1", 0, lambda: (True, "ok"))
+    with socket.create_connection(("::1", started.server_port), 10) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.0\r\nHost: [::1]\r\n\r\n")
+        assert b"200 OK" in connection.recv(65_536)
+    started.shutdown()
+    started.server_close()
+
+
 @pytest.mark.parametrize("sent", [b"<script>alert(1)</script> /\r\n\r\n", b"\xff\xfe\r\n\r\n"])
 def test_what_is_no_request_is_no_markup_in_the_answer(server: StatusServer, sent: bytes) -> None:
     """The default answer is a page that repeats what was sent."""
