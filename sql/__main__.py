@@ -14,7 +14,7 @@ def main() -> int:
     """Apply the new migrations; the exit code."""
     try:
         url = settings.load().require_database()
-        applied = migrate(url)
+        applied = migrate(url, lambda sentence: print(sentence, file=sys.stderr, flush=True))
         with psycopg.connect(url, **OPTIONS) as connection:
             missing = missing_roles(connection)
     except settings.SettingsError as error:
@@ -23,6 +23,9 @@ def main() -> int:
     except psycopg.Error as error:
         print(f"DATABASE_URL: the migrations could not be applied: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("Stopped. Run it again: it goes on with what is not applied yet.", file=sys.stderr)
+        return 130
     print(f"Applied {', '.join(applied)}." if applied else "All migrations are already applied.")
     if missing:
         print(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib.resources import files
 from typing import Any, NamedTuple
@@ -13,12 +14,27 @@ from yoyo import read_migrations
 from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
 from yoyo.connections import DatabaseURI
 
-from sql.connection import connection_options, require_session
+from sql.connection import Limits, connection_options, require_session
 from sql.roles import ROLES
 
 LOCK = 0x6365727265  # any number, the same in every process
 AUDIT_DAYS_AHEAD = 7
 OPTIONS = connection_options("migrations")
+
+LOCK_SECONDS = 2.0
+"""How long a migration waits for a table, as the commits of logins queue behind it meanwhile."""
+
+RETRY_SECONDS = 5.0
+"""Until it is tried again: time for what has queued."""
+
+# A dump comes as another role, the times of whose sessions this one may not be shown.
+_HOLDERS = """
+SELECT DISTINCT l.virtualtransaction, l.pid, coalesce(nullif(application_name, ''), usename, '?'),
+       coalesce(', since ' || date_trunc('second', xact_start), '')
+  FROM pg_locks l JOIN pg_stat_activity a USING (pid) JOIN pg_class c ON c.oid = l.relation
+ WHERE l.granted AND a.datname = current_database() AND l.pid <> pg_backend_pid()
+   AND c.relnamespace = current_schema::regnamespace
+"""
 
 # Roles belong to all databases of the cluster, so another one may make them at this moment.
 _MAKE_ROLE = """
@@ -38,7 +54,9 @@ class _Backend(PostgresqlPsycopgBackend):  # type: ignore[misc]  # yoyo has no t
     """Connects with libpq's parsing of the URL, because yoyo's knows no socket directory."""
 
     def connect(self, dburi: DatabaseURI) -> psycopg.Connection:
-        return psycopg.connect(**dburi.args | OPTIONS, autocommit=True)
+        connection = psycopg.connect(**dburi.args | OPTIONS, autocommit=True)
+        Limits(lock_ms=int(LOCK_SECONDS * 1_000)).set(connection)
+        return connection
 
     @contextmanager
     def lock(self, timeout: float = 10) -> Iterator[None]:
@@ -68,11 +86,12 @@ def look(connection: psycopg.Connection[Any]) -> Migrations:
     return Migrations(sorted(known - applied), sorted(applied - known))
 
 
-def migrate(database_url: str) -> list[str]:
+def migrate(database_url: str, say: Callable[[str], object] = lambda _: None) -> list[str]:
     """Bring the database up to date; the names of the migrations that were applied.
 
     A session lock makes a second process wait for the first. It ends with its connection, so a
-    killed process leaves nothing locked. Raises ``psycopg.Error``.
+    killed process leaves nothing locked. A migration waits for a table with pauses, so that logins
+    go on meanwhile, and `say` is told who has it. Raises ``psycopg.Error``.
 
     The roles of the parts get their rights (sql/rights.sql), where they are there or can be made,
     and everybody else loses theirs (sql/closed.sql).
@@ -89,13 +108,34 @@ def migrate(database_url: str) -> list[str]:
         try:
             backend.init_database()
             pending = backend.to_apply(read_migrations(_FOLDER))
-            backend.apply_migrations(pending)
+            _apply(backend, connection, say)
         finally:
             backend.connection.close()
         _grant_rights(connection)
         with suppress(psycopg.errors.LockNotAvailable):
             connection.execute("SELECT make_audit_partitions(%s)", (AUDIT_DAYS_AHEAD,))
     return [migration.id for migration in pending]
+
+
+def _apply(
+    backend: _Backend, connection: psycopg.Connection[Any], say: Callable[[str], object]
+) -> None:
+    """Apply what is pending, each migration in a transaction of its own."""
+    while True:
+        before = connection.execute(_HOLDERS).fetchall()
+        try:
+            backend.apply_migrations(backend.to_apply(read_migrations(_FOLDER)))
+        except psycopg.errors.LockNotAvailable:
+            still = [row for row in connection.execute(_HOLDERS).fetchall() if row in before]
+            who = " and ".join(f"session {pid} ({name}{since})" for _, pid, name, since in still)
+            say(
+                f"The migrations wait for a table, which {who or 'another session'} has locked. "
+                "Let that end, or end it by pg_terminate_backend. They are tried again every "
+                f"{RETRY_SECONDS:g} s until Ctrl-C, and logins go on meanwhile."
+            )
+            time.sleep(RETRY_SECONDS)
+        else:
+            return
 
 
 def missing_roles(connection: psycopg.Connection[Any]) -> list[str]:

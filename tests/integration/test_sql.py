@@ -96,6 +96,30 @@ def test_a_start_does_not_wait_for_who_changes_the_audit(database_url: str):
     assert audit_partitions(database_url) == partitions
 
 
+def test_a_migration_gives_up_its_place_to_logins_and_says_for_whom_it_waits(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    """Commits queue behind one that waits for a dump, and every login would wait for its end."""
+    monkeypatch.setattr("sql.migrate.LOCK_SECONDS", 0.2)
+    monkeypatch.setattr("sql.migrate.RETRY_SECONDS", 0)
+    migrate(database_url)
+    with psycopg.connect(database_url) as connection:
+        connection.execute("DELETE FROM _yoyo_migration WHERE migration_id = '0025.who_resizes'")
+        connection.execute("ALTER TABLE topology DROP COLUMN asked")
+    said = []
+    with psycopg.connect(database_url, application_name="pg_dump") as dump:
+        dump.execute("SELECT FROM topology")
+
+        def say(sentence: str) -> None:
+            said.append(sentence)
+            if len(said) == 2:
+                dump.rollback()
+
+        assert migrate(database_url, say) == ["0025.who_resizes"]
+        assert len(said) == 2
+        assert f"session {dump.info.backend_pid} (pg_dump, since 20" in said[0]
+
+
 def test_the_views_show_times_for_people(database_url: str):
     """A block without an end is until infinity, and one that is over is not listed."""
     migrate(database_url)
