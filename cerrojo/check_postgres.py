@@ -10,7 +10,13 @@ import psycopg
 from cerrojo.errors import of_database
 from cerrojo.findings import Findings, by_difference, failed, ok, warning
 from settings import Settings, variable
-from sql.connection import PoolerError, connection_options, require_session
+from sql.connection import (
+    EncodingError,
+    PoolerError,
+    connection_options,
+    require_session,
+    require_utf8,
+)
 from sql.migrate import look
 from sql.roles import ROLES
 from sql.topology import settled_partitions
@@ -23,6 +29,7 @@ def check_postgres(settings: Settings) -> Findings:
     try:
         with psycopg.connect(url, autocommit=True, **options) as database:
             require_session(database, url)
+            require_utf8(database)
             version = database.info.server_version // 10_000
             yield ok("Postgres", f"Version {version} answers.")
             yield from _clock(database)
@@ -47,7 +54,7 @@ def check_postgres(settings: Settings) -> Findings:
                 yield ok("migrations", "All are applied.")
             yield from _rights(database)
             yield from _partitions(database)
-    except PoolerError as error:
+    except (PoolerError, EncodingError) as error:
         yield failed("Postgres", f"{variable('database_url')}: {error}.")
     except psycopg.OperationalError as error:
         yield failed(

@@ -24,6 +24,10 @@ class PoolerError(psycopg.OperationalError):
     """A pooler before Postgres does not keep sessions; the message says what to do."""
 
 
+class EncodingError(psycopg.OperationalError):
+    """A database cannot hold every name; the message says how to make one that can."""
+
+
 class Limits(NamedTuple):
     """How long a session lets things take, in milliseconds; 0 is without limit."""
 
@@ -53,10 +57,12 @@ _SET_LIMITS = "SELECT " + ", ".join(
 def connection_options(name: str) -> dict[str, Any]:
     """Options of `psycopg.connect` with which a dead server is noticed within seconds.
 
-    pg_stat_activity shows `name`.
+    pg_stat_activity shows `name`. Text is UTF-8, whatever the role or the environment has as its
+    default.
     """
     return {
         "application_name": f"cerrojo {name}",
+        "client_encoding": "utf8",
         "connect_timeout": 3,
         "keepalives_idle": 5,
         "keepalives_interval": 2,
@@ -79,6 +85,21 @@ def require_session(connection: Connection[Any], database_url: str) -> None:
             "(or its like in another pooler), or let DATABASE_URL name Postgres itself"
         )
     connection.autocommit = autocommit
+
+
+def require_utf8(connection: Connection[Any]) -> None:
+    """Raise :class:`EncodingError` where the database is in another encoding.
+
+    Raises ``psycopg.Error``.
+    """
+    row = connection.execute("SELECT current_database(), current_setting('server_encoding')")
+    name, encoding = row.fetchone() or ("", "")
+    if encoding != "UTF8":
+        raise EncodingError(
+            f"the database {name!r} has the encoding {encoding}, which cannot hold every name. "
+            "Make another one by CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0, bring "
+            "what is in this one there by pg_dump, and let DATABASE_URL name it"
+        )
 
 
 def _wanders(connection: Connection[Any], database_url: str) -> bool:

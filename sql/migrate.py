@@ -14,7 +14,7 @@ from yoyo import read_migrations
 from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
 from yoyo.connections import DatabaseURI
 
-from sql.connection import Limits, connection_options, require_session
+from sql.connection import Limits, connection_options, require_session, require_utf8
 from sql.roles import ROLES
 
 LOCK = 0x6365727265  # any number, the same in every process
@@ -103,6 +103,7 @@ def migrate(database_url: str, say: Callable[[str], object] = lambda _: None) ->
     )
     with psycopg.connect(database_url, autocommit=True, **OPTIONS) as connection:
         require_session(connection, database_url)
+        require_utf8(connection)
         connection.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
         backend = _Backend(uri, "_yoyo_migration")
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -37,6 +39,19 @@ def create_database(connection: psycopg.Connection[Any], name: str, copied: str 
     """Make a database, as a copy of one to which nobody is connected."""
     template = Identifier(copied)
     connection.execute(SQL("CREATE DATABASE {} TEMPLATE {}").format(Identifier(name), template))
+
+
+@contextmanager
+def in_latin_1(database_url: str) -> Iterator[str]:
+    """An empty database beside this one, whose encoding has few letters; its URL."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        beside = connection.info.dbname
+        make = SQL("CREATE DATABASE {} ENCODING LATIN1 LOCALE_PROVIDER libc LOCALE 'C' TEMPLATE {}")
+        connection.execute(make.format(Identifier(f"{beside}_latin"), Identifier("template0")))
+        try:
+            yield database_url.replace(f"/{beside}?", f"/{beside}_latin?", 1)
+        finally:
+            drop_database(connection, f"{beside}_latin")
 
 
 def drop_database(connection: psycopg.Connection[Any], name: str) -> None:

@@ -17,7 +17,7 @@ from settings import Settings
 from sql.roles import ROLES
 from tests.harness.owner import PATIENCE_SECONDS
 from tests.kafka import remove_topics, set_config
-from tests.postgres import as_role
+from tests.postgres import as_role, in_latin_1
 from workers.commands import partitions
 
 PREFIX = "doctor."
@@ -42,6 +42,14 @@ def test_migrations_that_are_not_applied_are_named(database_url: str) -> None:
     assert found[-1].state == State.FAILED
     assert found[-1].sentence.startswith("Not applied: 0001.tables, ")
     assert "`python -m sql` applies them" in found[-1].sentence
+
+
+def test_a_database_that_cannot_hold_every_name_is_a_failure(database_url: str) -> None:
+    """Also one from a version that did not look."""
+    with in_latin_1(database_url) as url:
+        ((state, sentence),) = of("Postgres", check_postgres(Settings(database_url=url)))
+    assert state == State.FAILED
+    assert "_latin' has the encoding LATIN1" in sentence
 
 
 def test_a_newer_schema_is_a_warning(database: str) -> None:

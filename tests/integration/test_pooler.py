@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.sql import SQL, Identifier
 
 from gateway.blocklist.snapshot import load_snapshot
 from sql.connection import Limits, PoolerError, connection_options, require_session
@@ -99,3 +101,19 @@ def test_the_limits_are_those_of_the_session(database: str) -> None:
         names = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
         shown = [connection.execute(f"SHOW {name}").fetchone() for name in names]
         assert shown == [("1500ms",), ("20ms",), ("0",)]
+
+
+@pytest.mark.parametrize("pooler", [True, False])
+def test_text_is_utf_8_whatever_the_default(database: str, tmp_path: Path, pooler: bool) -> None:
+    """By another one a name is stored as another, and its wrong passwords are not found again."""
+    with psycopg.connect(database) as connection:
+        change = SQL("ALTER DATABASE {} SET client_encoding = 'LATIN1'")
+        connection.execute(change.format(Identifier(connection.info.dbname)))
+    with ExitStack() as ending:
+        url = database
+        if pooler:
+            url = ending.enter_context(pgbouncer(database, tmp_path / "pooler", "session"))
+        with psycopg.connect(url, **connection_options("test")) as connection:
+            assert connection.execute("SHOW client_encoding").fetchone() == ("UTF8",)
+            rows = connection.execute("SELECT 'ł' UNION SELECT %s", ("ł",)).fetchall()
+            assert rows == [("ł",)]

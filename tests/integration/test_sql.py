@@ -9,8 +9,10 @@ import pytest
 
 from gateway.web.schemas import AuditedRequest
 from local import schema
+from sql.connection import EncodingError
 from sql.migrate import migrate
 from tests.paths import PROJECT
+from tests.postgres import in_latin_1
 
 MIGRATIONS = list((PROJECT / "sql" / "migrations").glob("*.sql"))
 DAY_MS = 86_400_000
@@ -162,6 +164,14 @@ def test_a_database_that_is_not_there_is_an_error(database_url: str):
     """Not an endless wait."""
     with pytest.raises(psycopg.OperationalError):
         migrate(database_url + "_missing")
+
+
+def test_a_database_that_cannot_hold_every_name_is_refused(database_url: str):
+    """With how to make one that can: in it such a name is stored as another, and not found."""
+    with in_latin_1(database_url) as url, pytest.raises(EncodingError) as refused:
+        migrate(url)
+    assert "_latin' has the encoding LATIN1" in str(refused.value)
+    assert "CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0" in str(refused.value)
 
 
 def test_the_schema_that_people_read_is_the_one_that_the_migrations_make(database_url: str):
