@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import psycopg
 import pytest
@@ -11,7 +12,7 @@ from events.messages import Attempt, Deleted, Policy, SetPolicy, Unblock, encode
 from workers.decision.batch import Batch, Record, decide, decode, users_of
 from workers.decision.policy import Device, LockState
 from workers.partition.binary_arrays import AUDIT
-from workers.partition.store import Progress, Store
+from workers.partition.store import DAY_MS, Progress, Store
 from workers.supervisor.retention import RetentionResult, apply_retention
 
 NOW = 1_795_491_529_733
@@ -199,6 +200,40 @@ def test_every_column_of_the_audit_is_a_field(database: str):
         columns = connection.execute("SELECT * FROM audit LIMIT 0").description or ()
     expected = {"partition", "generation", "salt"} | {kept.column for kept in AUDIT.values()}
     assert {column.name for column in columns} == expected
+
+
+class Locking(psycopg.Cursor[Any]):
+    """Notes how many tables and indexes each statement locks."""
+
+    most = 0
+
+    def execute(self, *args: Any, **kwargs: Any) -> Locking:
+        """In a transaction, so that they are still there to be counted."""
+        with self.connection.transaction():
+            super().execute(*args, **kwargs)
+            look = psycopg.Cursor(self.connection).execute(
+                "SELECT count(DISTINCT relation) FROM pg_locks WHERE pid = pg_backend_pid()"
+            )
+            Locking.most = max(Locking.most, *(look.fetchone() or ()))
+        return self
+
+
+def test_a_claim_locks_no_year_of_the_audit_at_once(store: Store, database: str):
+    """All partitions are claimed after a restart of Postgres, which has room for some thousands."""
+    with psycopg.connect(database, autocommit=True) as connection:
+        for day in range(100):
+            connection.execute("SELECT make_audit_day(%s)", (NOW - day * DAY_MS,))
+        connection.execute(
+            "INSERT INTO audit SELECT %s - n * %s::bigint, 2, 1, 99 - n, '', 'attempt', 'ana',"
+            " true, 0, 0, 0, 1, 0 FROM generate_series(0, 99) AS n",
+            (NOW, DAY_MS),
+        )
+    progress = store.claim("me")._replace(generation=1, next_offset=100, latest_ms=NOW)
+    assert store._claimed_on is not None
+    store._claimed_on.cursor_factory = Locking
+    assert [row.offset for row in store.audit_rows(1, 0, 100)] == list(range(100))
+    assert [seen.offset for seen in store.recent_requests(progress)] == list(range(100))
+    assert 30 * 5 < Locking.most < 35 * 5
 
 
 def commit(store: Store, progress: Progress, *values: bytes) -> Progress:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import msgspec
@@ -11,7 +12,7 @@ import psycopg
 from psycopg.rows import kwargs_row
 from psycopg_pool import ConnectionPool
 
-from events.messages import Decision, Policy
+from events.messages import FOREVER, Decision, Policy
 from events.positions import Position
 from events.signatures import Sealer
 from sql.connection import Limits, connection_options
@@ -33,6 +34,10 @@ LOCK_TIMEOUT_MS = 1_000
 """A claim waits this long for another session's lock before it terminates that session."""
 
 DAY_MS = 86_400_000
+
+DAYS_AT_ONCE = 30
+"""Days of the audit that one statement may read. It locks each of them, with four indexes, and all
+workers claim at once after a restart of Postgres, whose room for locks ends at some thousands."""
 
 STATEMENT_TIMEOUT_MS = 8_000
 """Longer than any batch takes, so that a statement that hangs does not hang its worker."""
@@ -281,35 +286,47 @@ class Store:
             self._connection() as connection,
             connection.cursor(row_factory=kwargs_row(_audit_row)) as cursor,
         ):
-            return cursor.execute(
-                f"SELECT {AUDIT_COLUMNS} FROM audit WHERE partition = %s AND generation = %s"
-                " AND log_offset >= %s AND log_offset < %s ORDER BY log_offset",
-                (self.partition, generation, from_offset, to_offset),
-            ).fetchall()
+            rows = [
+                row
+                for days in _spans(connection)
+                for row in cursor.execute(
+                    f"SELECT {AUDIT_COLUMNS} FROM audit WHERE partition = %s AND generation = %s"
+                    " AND log_offset >= %s AND log_offset < %s"
+                    " AND appended_ms >= %s AND appended_ms < %s",
+                    (self.partition, generation, from_offset, to_offset, *days),
+                    prepare=False,  # a plan for any days locks all of them
+                )
+            ]
+        return sorted(rows, key=lambda row: row.offset)
 
     def recent_requests(self, progress: Progress) -> list[Seen]:
         """The decided requests that a later one may repeat (see `deduplication`), in log order."""
+        values = {
+            "partition": self.partition,
+            "generation": progress.generation,
+            "from_offset": progress.next_offset - DEDUPLICATION_OFFSETS,
+            "from_ms": progress.latest_ms - DEDUPLICATION_MS,
+            "nothing": [int(decision) for decision in NOTHING_CAME_OF_IT],
+        }
         with self._connection() as connection:
-            return [
+            seen = [
                 Seen(*row)
+                for first_ms, end_ms in _spans(connection)
                 for row in connection.execute(
                     "SELECT id, generation, log_offset, appended_ms FROM audit"
                     " WHERE partition = %(partition)s AND generation = %(generation)s"
                     " AND log_offset >= %(from_offset)s AND decision <> ALL(%(nothing)s)"
+                    " AND appended_ms >= %(first_ms)s AND appended_ms < %(end_ms)s"
                     " UNION SELECT id, generation, log_offset, appended_ms FROM audit"
                     " WHERE partition = %(partition)s AND appended_ms >= %(from_ms)s"
                     " AND decision <> ALL(%(nothing)s)"
-                    " ORDER BY generation, log_offset",
-                    {
-                        "partition": self.partition,
-                        "generation": progress.generation,
-                        "from_offset": progress.next_offset - DEDUPLICATION_OFFSETS,
-                        "from_ms": progress.latest_ms - DEDUPLICATION_MS,
-                        "nothing": [int(decision) for decision in NOTHING_CAME_OF_IT],
-                    },
+                    " AND appended_ms >= %(first_ms)s AND appended_ms < %(end_ms)s",
+                    values | {"first_ms": first_ms, "end_ms": end_ms},
+                    prepare=False,
                     binary=True,
                 )
             ]
+        return sorted(seen, key=lambda one: (one.generation, one.offset))
 
     def append_time_ms(self, offset: int) -> int | None:
         """The append time of the latest record that was decided or quarantined at this offset.
@@ -374,6 +391,19 @@ def _refusals() -> Iterator[None]:
         yield
     except psycopg.DataError as error:
         raise UnstorableError(str(error).strip()) from error
+
+
+def _spans(connection: psycopg.Connection[Any]) -> list[tuple[int, int]]:
+    """All time in parts with few days of the audit each: from, and up to."""
+    begins = [
+        ms
+        for (ms,) in connection.execute(
+            "SELECT (extract(epoch FROM to_date(right(relname, 8), 'YYYYMMDD')) * 1000)::bigint"
+            "  FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid"
+            " WHERE inhparent = 'audit'::regclass AND relname ~ '^audit_\\d{8}$' ORDER BY relname"
+        )
+    ]
+    return list(pairwise((-FOREVER, *begins[DAYS_AT_ONCE::DAYS_AT_ONCE], FOREVER)))
 
 
 _PROGRESS = (
