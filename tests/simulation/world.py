@@ -270,11 +270,13 @@ class World:
 
     def read_progress(self, partition: int = PARTITION) -> Progress | None:
         """The row, with what the other tables say."""
-        progress, tables = self.tables.parts[partition].progress, self.tables
-        if progress is None:
+        part, tables = self.tables.parts[partition], self.tables
+        if part.progress is None:
             return None
-        return progress._replace(
-            used=tables.partitions, to_propose=_layout_to_propose(tables, partition, progress)
+        return part.progress._replace(
+            used=tables.partitions,
+            to_propose=_layout_to_propose(tables, partition, part.progress),
+            missing=part.missing,
         )
 
     def leave(self, partition: int = PARTITION) -> None:
