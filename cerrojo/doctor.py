@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
+from difflib import get_close_matches
 from itertools import chain
 
 import typer
@@ -14,9 +16,12 @@ from cerrojo.check_kafka import check_kafka
 from cerrojo.check_machine import check_disks, check_files, check_hosts
 from cerrojo.check_postgres import check_postgres, used_partitions
 from cerrojo.errors import FAILED
-from cerrojo.findings import Finding, Findings, State, failed, ok
+from cerrojo.findings import Finding, Findings, State, failed, ok, warning
 from cerrojo.output import in_terminal, show_line, text
-from settings import SettingsError
+from settings import FIELDS, FILE, SettingsError
+
+ALIKE = 0.85
+"""From this on, of 1, two names are so alike that one may be meant by the other."""
 
 _STYLES = {State.OK: "green", State.WARNING: "yellow", State.FAILED: "bold red"}
 
@@ -52,12 +57,24 @@ def _examine() -> Findings:
         return
     yield ok("settings", "All of them can be used.")
     yield from chain(
+        _misspelt(),
         check_files(settings),
         check_disks(settings),
         check_kafka(settings, used_partitions(settings)),
         check_postgres(settings),
         check_hosts(settings),
     )
+
+
+def _misspelt() -> Findings:
+    """Variables that are nearly settings. Others may have names of their own that begin so."""
+    known = {field.variable for field in FIELDS.values()}
+    known |= {field.variable + FILE for field in FIELDS.values() if field.secret}
+    for name in sorted(name for name in os.environ if name not in known):
+        if name.startswith("CERROJO_") and (near := get_close_matches(name, known, 1, ALIKE)):
+            yield warning(
+                "settings", f"{name} is no setting, and does nothing. Is {near[0]} meant?"
+            )
 
 
 def _line(finding: Finding) -> Text:
