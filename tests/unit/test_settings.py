@@ -280,6 +280,8 @@ def test_an_empty_path_or_text_is_not_set(monkeypatch: pytest.MonkeyPatch) -> No
     """`CERROJO_DATA_DIR= make up` does not make the checkout the data directory, for git to add."""
     empty = [field for field in FIELDS.values() if field.default is None]
     assert {"database_url", "pepper_file", "kafka_sasl_mechanism"} <= {f.name for f in empty}
+    for field in FIELDS.values():
+        monkeypatch.delenv(field.variable, raising=False)  # as other tests have their own
     for field in (*empty, FIELDS["data_dir"]):
         monkeypatch.setenv(field.variable, "")
         monkeypatch.setenv(f"{field.variable}_FILE", "")
