@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 KEPT_SECONDS = 10.0
 """For so long a record says what the time is: two clocks drift apart by far less meanwhile."""
@@ -20,12 +20,8 @@ class ClockBounds(NamedTuple):
     latest_ms: int
 
 
-class _Sample(NamedTuple):
-    """How far the brokers' clock is ahead of the monotonic one, in milliseconds."""
-
-    learned: float
-    least: float
-    most: float
+_Samples: TypeAlias = deque[tuple[float, float]]
+"""When each was learned, and a value: those that are or will be the greatest, which falls."""
 
 
 class LogClock:
@@ -37,7 +33,10 @@ class LogClock:
     """
 
     def __init__(self) -> None:
-        self._samples: deque[_Sample] = deque()
+        # How far the brokers' clock is ahead of the monotonic one, in milliseconds: at least, and
+        # at most, which is kept negative.
+        self._leasts: _Samples = deque()
+        self._mosts: _Samples = deque()
         self._least = 0.0
         self._most = 0.0
 
@@ -47,18 +46,16 @@ class LogClock:
         `after` is -inf where no earlier moment is known.
         """
         # The append time is cut to milliseconds.
-        sample = _Sample(before, appended_ms - before * 1000, appended_ms + 1 - after * 1000)
-        if self._samples and not (sample.least <= self._most and self._least <= sample.most):
-            self._samples.clear()  # the clock was set, or is another broker's now
-        while self._samples and self._samples[0].learned < before - KEPT_SECONDS:
-            self._samples.popleft()
-        self._samples.append(sample)
-        self._least = max(sample.least for sample in self._samples)
-        self._most = min(sample.most for sample in self._samples)
+        least, most = appended_ms - before * 1000, appended_ms + 1 - after * 1000
+        if self._leasts and not (least <= self._most and self._least <= most):
+            self._leasts.clear()  # the clock was set, or is another broker's now
+            self._mosts.clear()
+        self._least = _greatest(self._leasts, before, least)
+        self._most = -_greatest(self._mosts, before, -most)
 
     def bounds(self, now: float) -> ClockBounds | None:
         """Between which times the brokers' clock is; None where nothing recent says both."""
-        if not self._samples or now - self._samples[-1].learned > KEPT_SECONDS:
+        if not self._leasts or now - self._leasts[-1][0] > KEPT_SECONDS:
             return None
         if math.isinf(self._most):
             return None
@@ -66,7 +63,7 @@ class LogClock:
 
     def earliest_ms(self, now: float) -> int | None:
         """The least that the brokers' clock shows, however old the news; None before any."""
-        return math.floor(now * 1000 + self._least) if self._samples else None
+        return math.floor(now * 1000 + self._least) if self._leasts else None
 
     def difference_seconds(self, now: float, host_ms: int) -> float:
         """By how many seconds the host's clock is ahead of the brokers' at least.
@@ -78,3 +75,16 @@ class LogClock:
             return 0.0
         ahead = max(0, host_ms - bounds.latest_ms)
         return (ahead or min(0, host_ms - bounds.earliest_ms)) / 1000
+
+
+def _greatest(samples: _Samples, learned: float, value: float) -> float:
+    """With this one, without those that are old or can no longer be it.
+
+    Each goes once: a heartbeat costs the same however many partitions there are.
+    """
+    while samples and samples[0][0] < learned - KEPT_SECONDS:
+        samples.popleft()
+    while samples and samples[-1][1] <= value:
+        samples.pop()
+    samples.append((learned, value))
+    return samples[0][1]

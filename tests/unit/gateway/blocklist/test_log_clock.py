@@ -94,3 +94,26 @@ def test_the_time_is_always_between_the_bounds(
         assert bounds is not None
         assert bounds.earliest_ms <= START_MS + (now + ahead) * 1000 <= bounds.latest_ms
         assert bounds.latest_ms - bounds.earliest_ms <= (before + after) * 1000 + 3
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(0.0, 6.0), st.floats(0.0, 2.0), st.integers(-1_500, 1_500)), min_size=1
+    )
+)
+def test_what_is_forgotten_bounds_nothing(records: list[tuple[float, float, int]]) -> None:
+    """It comes to the same as looking at all records of the last seconds."""
+    clock = LogClock()
+    kept: list[tuple[float, float, float]] = []
+    now = 100.0
+    for step, width, late_ms in records:
+        now += step
+        appended_ms = START_MS + round(now * 1000) + late_ms
+        clock.learn(now - width, now, appended_ms)
+        least, most = appended_ms - now * 1000, appended_ms + 1 - (now - width) * 1000
+        if any(least > other or most < one for _, one, other in kept):
+            kept.clear()
+        kept = [one for one in kept if one[0] >= now - KEPT_SECONDS]
+        kept.append((now, least, most))
+        assert clock._least == max(least for _, least, _ in kept)
+        assert clock._most == min(most for _, _, most in kept)
