@@ -44,10 +44,12 @@ class EndWatcher:
     def _run(self) -> None:
         # The reader of the topic hears of the same failures, and reports them.
         options = {"log_level": QUIET_LOG_LEVEL, "error_cb": lambda _: None}
-        consumer = assigned_consumer(self._settings, options)
+        consumer = None
         while not self._thread.stopping.is_set():
             asked = time.monotonic()
             with contextlib.suppress(KafkaException):  # without an answer the log decides
+                consumer = consumer or assigned_consumer(self._settings, options)
                 self._on_end(end_offset(consumer, self._topic, self._partition), asked)
             self._thread.stopping.wait(INTERVAL_SECONDS)
-        consumer.close()
+        if consumer is not None:
+            consumer.close()

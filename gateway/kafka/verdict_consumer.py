@@ -77,23 +77,26 @@ class VerdictConsumer:
 
     def _run(self) -> None:
         while not self._thread.stopping.is_set():
-            # A new one each time: an old one may hold on to a topic that was made anew.
-            consumer = assigned_consumer(
-                self._settings,
-                {"log_level": QUIET_LOG_LEVEL, "error_cb": self._report},
-            )
             try:
-                self._listen(consumer)
+                self._listen()
             except KafkaException as error:
                 self._logger.warning("The verdicts cannot be received", reason=reason(error))
                 self._thread.stopping.wait(RETRY_SECONDS)
             except Exception:
                 logger.exception("The verdicts cannot be received, for an unexpected reason")
                 self._thread.stopping.wait(RETRY_SECONDS)
-            finally:
-                consumer.close()
 
-    def _listen(self, consumer: Consumer) -> None:
+    def _listen(self) -> None:
+        # A new one each time: an old one may hold on to a topic that was made anew.
+        consumer = assigned_consumer(
+            self._settings, {"log_level": QUIET_LOG_LEVEL, "error_cb": self._report}
+        )
+        try:
+            self._follow(consumer)
+        finally:
+            consumer.close()
+
+    def _follow(self, consumer: Consumer) -> None:
         topic = self._settings.prefixed(VERDICTS)
         known = consumer.list_topics(topic, timeout=ANSWER_SECONDS).topics[topic].partitions
         if not known:

@@ -62,6 +62,9 @@ GRACE_SECONDS = 1.0
 LOOK_SECONDS = 0.2
 """Between signs of life, and looks whether this process is to end."""
 
+ACCEPT_SECONDS = 0.1
+"""Until the next connection is taken, where there was no file, memory or thread for one."""
+
 SEND_SECONDS = 1
 """A login process that takes no answer for so long is dead or frozen, and is given up."""
 
@@ -154,14 +157,24 @@ class HashService:
         while True:
             try:
                 accepted, _ = self._listener.accept()
-            except OSError:
-                if self._listener.fileno() >= 0:
-                    raise
-                return  # it was closed
+            except OSError as error:
+                if self._listener.fileno() < 0:
+                    return  # it was closed
+                self._wait_to_accept(error)
+                continue
             sender += 1
             connection = Connection(accepted, sender)
-            self._connections.add(connection)
-            _thread(f"login process {sender}", functools.partial(self._listen, connection))
+            try:
+                self._connections.add(connection)
+                _thread(f"login process {sender}", functools.partial(self._listen, connection))
+            except RuntimeError as error:
+                self._connections.discard(connection)
+                connection.close()  # the login process connects again
+                self._wait_to_accept(error)
+
+    def _wait_to_accept(self, error: Exception) -> None:
+        logger.error("A login process could not connect, and tries again", reason=str(error))
+        time.sleep(ACCEPT_SECONDS)
 
     def _listen(self, connection: Connection) -> None:
         frames = Frames()

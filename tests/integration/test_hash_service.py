@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import socket
@@ -20,6 +21,7 @@ from msgspec.structs import replace
 import processes
 from gateway.errors import ClientGoneError, OverloadedError, UnavailableError
 from gateway.launch import Launcher, hash_sockets
+from gateway.passwords import hash_service
 from gateway.passwords.hash_client import Checking, HashClient
 from gateway.passwords.hash_protocol import (
     HASH_LISTENER,
@@ -281,6 +283,42 @@ def test_a_process_that_sends_no_request_is_disconnected(tmp_path: Path) -> None
             async with client(directory) as hashing:
                 hasher.gate.release()
                 assert not (await check(hashing, "a password")).right
+
+    run(test)
+
+
+@pytest.mark.parametrize("short_of", ["files", "threads"])
+def test_a_shortage_keeps_no_login_process_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, short_of: str
+) -> None:
+    """It connects again; without that each of its logins would get 503 until somebody comes."""
+    short = iter([True])
+    start_thread = hash_service._thread
+
+    class Listener(socket.socket):
+        """That of a process at its limit of open files."""
+
+        def accept(self) -> tuple[socket.socket, object]:
+            if short_of == "files" and next(short, False):
+                raise OSError(errno.EMFILE, "Too many open files")
+            return super().accept()
+
+    def thread(name: str, target: Callable[[], None]) -> None:
+        if short_of == "threads" and name.startswith("login") and next(short, False):
+            raise RuntimeError("can't start new thread")
+        start_thread(name, target)
+
+    async def test() -> None:
+        hasher = GatedHasher()
+        with hash_sockets(tmp_path) as sockets:
+            monkeypatch.setattr(hash_service, "_thread", thread)
+            listener = Listener(fileno=os.dup(sockets[Lane.FOREGROUND].fileno()))
+            HashService(listener, hasher, 1).start()
+            HashService(sockets[Lane.BACKGROUND], hasher, 1).start()
+            async with client(tmp_path) as hashing:
+                hasher.gate.release()
+                await check(hashing, "a password")
+        assert next(short, None) is None
 
     run(test)
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from events.messages import Decision, Verdict, encode, new_id
-from events.topics import VERDICTS, create_topics
+from events.topics import BLOCKS, VERDICTS, create_topics
+from gateway.blocklist import end_watcher
+from gateway.kafka import verdict_consumer
 from gateway.kafka.verdict_consumer import VerdictConsumer
 from settings import Settings
 from tests.kafka import remove_topics
@@ -56,6 +59,24 @@ class Gateway:
 
 
 @pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first client of each kind cannot be made, as while a certificate is replaced."""
+    for module in (verdict_consumer, end_watcher):
+        monkeypatch.setattr(module, "assigned_consumer", _failing_once(module.assigned_consumer))
+
+
+def _failing_once(make: Callable[..., Consumer]) -> Callable[..., Consumer]:
+    first = iter([True])
+
+    def make_or_fail(*arguments: Any) -> Consumer:
+        if next(first, False):
+            raise KafkaException(KafkaError(KafkaError._INVALID_ARG))
+        return make(*arguments)
+
+    return make_or_fail
+
+
+@pytest.fixture
 def gateway(topics: str) -> Iterator[Gateway]:
     """It listens."""
     listening = Gateway(topics)
@@ -76,3 +97,18 @@ def test_verdicts_are_heard_on_a_topic_that_was_made_anew(
     for _ in range(records):
         gateway.say(b"no verdict")
     gateway.hears()
+
+
+@pytest.mark.usefixtures("short")
+def test_a_client_that_could_not_be_made_is_made_again(topics: str) -> None:
+    """Without its threads a process would answer 503 for ever, and count guesses all the same."""
+    gateway = Gateway(topics)
+    gateway.verdict_consumer.start()
+    gateway.hears()
+    gateway.verdict_consumer.close()
+    ends: queue.SimpleQueue[int] = queue.SimpleQueue()
+    settings = Settings(kafka_bootstrap_servers=topics)
+    watcher = end_watcher.EndWatcher(settings, BLOCKS, 0, lambda end, _: ends.put(end))
+    watcher.start()
+    assert ends.get(timeout=PATIENCE_SECONDS) == 0
+    watcher.stop(PATIENCE_SECONDS)
