@@ -43,6 +43,9 @@ COMMIT_SECONDS = 0.1
 TIMER_SECONDS = 0.01
 """More than a timer may come too early."""
 
+AGAIN_SECONDS = 0.25
+"""Until a deletion is asked for again that passed over an account which somebody has locked."""
+
 NOBODY = By()
 """Of changes by people themselves."""
 
@@ -195,6 +198,7 @@ class AccountChanges:
             if not first or not account or account.registered_ms != first.registered_ms:
                 await _known_to_all(committed)  # also what another call has deleted just before
                 return first is not None
+            await asyncio.sleep(AGAIN_SECONDS)
 
     async def _decide_deletion(self, user: str, version: int, due: float, by: By) -> Decision:
         verdict = await self._log.ask(

@@ -91,7 +91,7 @@ class Services:
         now = time.monotonic()
         self.blocklist.run(now)
         silent = len(self.blocklist.silent(now))
-        self.blocklist.prune(self.clock_ms())
+        self.forget_ended()
         metrics.BLOCKLIST_BLOCKS.set(len(self.blocklist))
         metrics.BLOCKLIST_PARTITIONS_FRESH.set(self.blocklist.partitions - silent)
         metrics.BLOCKLIST_PARTITIONS_SILENT.set(silent)
@@ -103,6 +103,12 @@ class Services:
         metrics.ATTACK.set(self.source_view.attack)
         self.database.observe()
         self.verdict_client.observe()
+
+    def forget_ended(self) -> None:
+        """Forget blocks that are over; none where only the host's clock is known, as at a start."""
+        log_ms = self.log_clock_ms()
+        if log_ms is not None:
+            self.blocklist.prune(log_ms)
 
     def clock_ms(self) -> int:
         """The least that the brokers' clock may show: milliseconds since 1970, as in append times.

@@ -197,7 +197,7 @@ def _cells(line: str) -> list[str]:
 
 
 class _JsonAccount(msgspec.Struct, forbid_unknown_fields=True):
-    """As :mod:`gateway.accounts.export` writes it, or with what Keycloak's tables have."""
+    """As :mod:`gateway.accounts.exporting` writes it, or with what Keycloak's tables have."""
 
     user: str
     hash: str | None = None

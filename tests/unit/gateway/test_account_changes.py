@@ -22,7 +22,7 @@ from events.messages import (
     new_id,
 )
 from gateway import account_changes
-from gateway.account_changes import AccountChanges
+from gateway.account_changes import AGAIN_SECONDS, AccountChanges
 from gateway.errors import NotFoundError, RequestError, UnavailableError
 from gateway.kafka import verdict_retry
 from gateway.operators import By
@@ -228,10 +228,17 @@ def test_a_deletion_that_somebody_holds_up_ends_with_the_deadline(
         world.account = ANA
         return verdict
 
+    pauses: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+
+    monkeypatch.setattr("asyncio.sleep", pause)
     world.ask = locked  # type: ignore[method-assign]
     with pytest.raises(UnavailableError):
         asyncio.run(AccountChanges(world, world, 4).delete("ana", 5.0, BY))
     assert len(world.asked) == 5
+    assert pauses == [AGAIN_SECONDS] * 4  # or its partition would have nothing else to do
 
 
 def disable(world: World, disabled: bool = True) -> None:
