@@ -11,7 +11,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from cerrojo_client import Cerrojo, OnUndecided
 from cerrojo_client.login_form import LoginForm, Settled
-from cerrojo_client.wsgi_request import path, read_body
+from cerrojo_client.wsgi_request import path, user_of
 
 
 class CerrojoMiddleware:
@@ -27,28 +27,28 @@ class CerrojoMiddleware:
         """The view's answer, or the refusal in its place."""
         if not self._form.concerns(environ["REQUEST_METHOD"], path(environ)):
             return self._app(environ, start_response)
-        answer: Any = None
+        answer: list[Any] = []
+        errors: list[Exception] = []
 
         def check() -> bool:
-            nonlocal answer
-            answer = _answer(self._app, environ)
-            return self._form.is_right(int(answer[0][:3]))
+            try:
+                answer[:] = _answer(self._app, environ)
+            except Exception as error:  # it may break for wrong passwords only
+                errors.append(error)
+            return not errors and self._form.is_right(int(answer[0][:3]))
 
         try:
-            user, agent = self._user(environ), environ.get("HTTP_USER_AGENT")
+            user, agent = user_of(environ, self._form), environ.get("HTTP_USER_AGENT")
             verdict = self._login(user, check, user_agent=agent)
         except Settled as settled:
             verdict = settled.verdict
         if not verdict.may_tell:
             number, headers, body = self._form.refusal(verdict)
-            answer = f"{number} {HTTPStatus(number).phrase}", headers, body
+            answer = [f"{number} {HTTPStatus(number).phrase}", headers, body]
+        elif errors:
+            raise errors[0]  # the server answers, and logs it
         start_response(answer[0], answer[1])
         return [answer[2]]
-
-    def _user(self, environ: WSGIEnvironment) -> str:
-        body = read_body(environ, self._form)
-        kind, query = environ.get("CONTENT_TYPE", ""), environ.get("QUERY_STRING", "")
-        return self._form.user(kind, query, body)
 
 
 def _answer(app: WSGIApplication, environ: WSGIEnvironment) -> tuple[str, Any, bytes]:

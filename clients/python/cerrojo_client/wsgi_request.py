@@ -14,7 +14,14 @@ def path(environ: WSGIEnvironment) -> str:
     return given.encode("latin-1").decode("utf-8", "replace")
 
 
-def read_body(environ: WSGIEnvironment, form: LoginForm) -> bytes:
+def user_of(environ: WSGIEnvironment, form: LoginForm) -> str:
+    """Whose login it is. Raises Settled."""
+    body = _read_body(environ, form)
+    kind, query = environ.get("CONTENT_TYPE", ""), environ.get("QUERY_STRING", "")
+    return form.user(kind, query, body)
+
+
+def _read_body(environ: WSGIEnvironment, form: LoginForm) -> bytes:
     """The whole body, or enough to see that it is too long; the view can read it again.
 
     Raises Settled where its length is not said, or it was cut off.

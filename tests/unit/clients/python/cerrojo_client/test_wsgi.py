@@ -99,6 +99,35 @@ def test_what_says_nothing_about_the_password_is_not_counted(client: Client, fak
     assert fake.bodies == []
 
 
+def test_a_view_that_breaks_is_counted(fake: FakeCerrojo):
+    """It may break for wrong passwords only; the server still hears of it."""
+
+    def broken(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        raise ZeroDivisionError
+
+    form = LoginForm(paths=["/app/login"], user_field="username", right={302})
+    cerrojo = Cerrojo("http://cerrojo", TOKEN, transport=httpx.MockTransport(fake))
+    client = Client(CerrojoMiddleware(broken, cerrojo, form, on_undecided=REFUSE))
+    for _ in range(5):
+        with pytest.raises(ZeroDivisionError):
+            log_in(client, "guess")
+    assert [body["outcome"] for body in fake.bodies] == ["wrong"] * 5
+    assert log_in(client, "guess")[0] == 429
+
+
+def test_a_view_s_error_behind_the_block_is_kept_back(fake: FakeCerrojo):
+    """It would tell that the password is wrong."""
+
+    def blocked_meanwhile(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        fake.failures["ana"] = 5
+        raise ZeroDivisionError
+
+    form = LoginForm(paths=["/app/login"], user_field="username", right={302})
+    cerrojo = Cerrojo("http://cerrojo", TOKEN, transport=httpx.MockTransport(fake))
+    client = Client(CerrojoMiddleware(blocked_meanwhile, cerrojo, form, on_undecided=REFUSE))
+    assert log_in(client, "guess")[0] == 429
+
+
 def test_other_requests_pass_untouched(client: Client, fake: FakeCerrojo):
     """Also the login's page itself."""
     assert client.get("/login", base_url="http://site/app").status_code == 200
