@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Generator
@@ -12,7 +13,15 @@ from urllib.parse import quote
 
 import httpx
 
-from cerrojo_client.conversation import Decided, Step, Undecided, Unusable, converse, unexpected
+from cerrojo_client.conversation import (
+    Decided,
+    Step,
+    Undecided,
+    Unusable,
+    converse,
+    logger,
+    unexpected,
+)
 from cerrojo_client.verdict import Kind, OnUndecided, Verdict, blocked, decided, invalid, undecided
 
 DEADLINE_SECONDS = 10.0
@@ -39,6 +48,7 @@ class _Endpoint:
         self._url = url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}", "User-Agent": "cerrojo-client"}
         self._deadline = deadline
+        self._has_warned = False
 
     def _block(self, user: str, on_undecided: OnUndecided, due: float) -> Steps[Verdict | None]:
         if not _is_name(user):
@@ -74,7 +84,7 @@ class _Endpoint:
         elif not _is_visible_ascii(key):
             raise ValueError(f"key is {key!r}: it has 1 to 255 visible ASCII characters")
         body: dict[str, Any] = {"user": user, "outcome": "right" if right else "wrong"}
-        if source is not None:
+        if source is not None and self._is_sent(source):
             body["source"] = source
         if user_agent is not None:
             body["user_agent"] = user_agent[:USER_AGENT_MAX].encode("utf-8", "replace").decode()
@@ -92,6 +102,19 @@ class _Endpoint:
             case Undecided(seconds):
                 return undecided(right, on_undecided, seconds)
         raise unexpected(200)
+
+    def _is_sent(self, source: str) -> bool:
+        """Whether it is an address; with any other, Cerrojo would refuse everybody's login."""
+        if _is_address(source):
+            return True
+        if not self._has_warned:  # each login may have such a one
+            self._has_warned = True
+            logger.warning(
+                "source is %.80r, which is no IP address, and is left out; give one without a port "
+                "or a zone, or None. Others like it are left out without a word",
+                source,
+            )
+        return False
 
 
 class Cerrojo(_Endpoint):
@@ -166,7 +189,8 @@ class Cerrojo(_Endpoint):
         """What the log decides about a password that was checked.
 
         Calls with the same ``key`` are one attempt; a call without one has its own, for all its
-        retries. ``source`` is the person's IP address. Raises CerrojoError.
+        retries. ``source`` is the person's IP address; anything else is left out. Raises
+        CerrojoError.
         """
         due = time.monotonic() + self._deadline
         return self._hold(self._attempt(user, right, on_undecided, due, source, user_agent, key))
@@ -311,6 +335,15 @@ def _is_name(user: str) -> bool:
     if user in ("", ".", "..") or len(user) > USER_MAX:  # no path can have the dots
         return False
     return not any("\ud800" <= character <= "\udfff" for character in user)
+
+
+def _is_address(source: str) -> bool:
+    """Whether Cerrojo takes it as one: it takes none with a zone, the name of a network card."""
+    try:
+        ipaddress.ip_address(source)
+    except ValueError:
+        return False
+    return "%" not in source
 
 
 def _is_visible_ascii(text: str) -> bool:

@@ -109,6 +109,25 @@ def test_a_right_one_is_let_in(client: Either, fake: FakeCerrojo):
     ]
 
 
+@pytest.mark.parametrize("source", ["", "unix:", "fe80::1%eth0", "1.2.3.4:5678", "a\ud800"])
+def test_a_source_that_is_no_address_is_left_out_and_told_once(
+    client: Either, fake: FakeCerrojo, source: str, caplog: pytest.LogCaptureFixture
+):
+    """Cerrojo refuses an attempt with it, so nobody could log in."""
+    for _ in range(2):
+        assert client.login("ana", right, on_undecided=REFUSE, source=source).lets_in
+    assert fake.bodies == [{"user": "ana", "outcome": "right"}] * 2
+    [record] = caplog.records
+    assert f"source is {source!r}, which is no IP address" in record.getMessage()
+
+
+@pytest.mark.parametrize("source", ["2001:db8::7", "::ffff:192.0.2.1"])
+def test_an_address_of_either_kind_is_sent(client: Either, fake: FakeCerrojo, source: str):
+    """Cerrojo brings it into its one form."""
+    client.login("ana", right, on_undecided=REFUSE, source=source)
+    assert fake.bodies[0]["source"] == source
+
+
 def test_a_right_one_behind_the_block_is_refused(client: Either, fake: FakeCerrojo):
     """The block came while the password was checked."""
 
