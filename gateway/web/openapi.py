@@ -26,7 +26,7 @@ from quart_schema.openapi import HttpSecurityScheme, OpenAPIProvider
 from gateway.live import LiveFigures
 from gateway.operators import Role
 from gateway.web import responses
-from gateway.web.credentials import WholePolicy
+from gateway.web.credentials import Reason, WholePolicy
 from gateway.web.examples import (
     ANSWERS,
     BODIES,
@@ -154,6 +154,7 @@ def _server(settings: Settings, port: Port) -> dict[str, str]:
         "operator": (settings.operator_host, settings.operator_port),
     }
     host, number = addresses[port]
+    host = f"[{host}]" if ":" in host else host
     return {"url": f"http://{host}:{number}", "description": port}
 
 
@@ -173,10 +174,11 @@ def _complete(
     if description.body:
         [content] = operation["requestBody"]["content"].values()
         content["example"] = msgspec.to_builtins(BODIES[description.body])
+        operation["requestBody"]["required"] = description.body is not Reason  # see read_reason
     answers: dict[int, type[Struct]] = dict.fromkeys(_OF_EVERY_PATH[port], Error)
     codes = dict(CODES)
     if need != EVERYBODY:
-        answers[401] = Error
+        answers |= {401: Error, 503: Error}  # Postgres says whose a token is
         codes |= OF_OPERATORS
     codes |= CODES_OF.get(endpoint, {})
     for status, model in sorted((answers | description.answers).items()):

@@ -67,6 +67,14 @@ def test_the_documentation_has_every_path_and_port() -> None:
     assert ports == API
 
 
+def test_an_address_of_ipv6_has_brackets() -> None:
+    """Without them a client takes a part of it for the port."""
+    described = json.loads(openapi(Settings(login_host="::1", operator_host="::1")))
+    for path, url in (("/login", "http://[::1]:3000"), ("/blocked", "http://[::1]:5000")):
+        for operation in described["paths"][path].values():
+            assert operation["servers"][0]["url"] == url
+
+
 DESCRIBED = json.loads(openapi(Settings()))
 COMPONENTS = DESCRIBED["components"]
 OPERATIONS = {
@@ -147,3 +155,23 @@ def test_each_schema_is_one() -> None:
 def test_each_operation_has_a_name_of_its_own() -> None:
     """Generated clients make methods of them."""
     assert len({each["operationId"] for each in OPERATIONS.values()}) == len(OPERATIONS)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_what_may_take_an_operator_s_token_may_be_unavailable(operation: str) -> None:
+    """Where Postgres is away, nobody knows whose the token is."""
+    described = OPERATIONS[operation]
+    if any("operator" in scheme for scheme in described.get("security", [])):
+        assert {"401", "503"} <= described["responses"].keys()
+
+
+def test_a_body_may_be_missing_only_where_it_is_just_a_reason() -> None:
+    """A generated client leaves out what is not required, and would be answered 400 or 415."""
+    bodies = {
+        name: each["requestBody"] for name, each in OPERATIONS.items() if "requestBody" in each
+    }
+    assert {name for name, body in bodies.items() if not body["required"]} == {
+        "DELETE /blocked/{user}",
+        "DELETE /accounts/{user}",
+        "DELETE /accounts/{user}/devices",
+    }
