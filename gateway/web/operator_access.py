@@ -111,7 +111,7 @@ async def still_admits(
     if is_read and _reads_freely(here.settings, scope):
         return None
     token, by_cookie = token_of(scope["headers"])
-    operator = await find_operator(here, token)
+    operator = await find_operator(here, token, need)
     if not operator.role.covers(need):
         raise InsufficientScopeError(
             f"{operator.name} has the role {operator.role}, and this needs {need}. "
@@ -134,8 +134,8 @@ def token_of(headers: Iterable[tuple[bytes, bytes]]) -> tuple[bytes, bool]:
     return cookie_in(headers, COOKIE) or b"", True
 
 
-async def find_operator(here: Services, token: bytes) -> Operator:
-    """Whose token this is. Raises as :func:`admit`."""
+async def find_operator(here: Services, token: bytes, need: Role = Role.OPERATE) -> Operator:
+    """Whose token this is. Raises as :func:`admit`, and advises a token of the role `need`."""
 
     async def query(connection: AsyncConnection) -> tuple[Operator | None, bool]:
         found = await select_operator(connection, digest_of(token)) if token else None
@@ -147,7 +147,7 @@ async def find_operator(here: Services, token: bytes) -> Operator:
     if not there_are_some:
         raise NoOperatorsError(
             "Nobody has an operator's token yet, and this needs one. "
-            "`cerrojo operators add NAME --role operate` makes one"
+            f"`cerrojo operators add NAME --role {need}` makes one"
         )
     if token:
         raise UnauthorizedError(

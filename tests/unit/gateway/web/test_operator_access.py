@@ -12,6 +12,7 @@ import pytest
 from quart import Response
 from werkzeug.datastructures import Headers
 
+from gateway.errors import NoOperatorsError
 from gateway.operators import Operator, Role, digest_of
 from gateway.web import operator_access
 from gateway.web.operator_access import COOKIE, EVERYBODY, NEEDS, Need
@@ -173,6 +174,23 @@ def test_without_any_operator_reads_work_here_and_changes_say_how_to_make_one(
         status, code, _ = port.ask(method, rule, token, ELSEWHERE)
         free = need == EVERYBODY
         assert (status, code) == ((200, "") if free else (403, "no_operators"))
+
+
+@pytest.mark.parametrize("role", Role)
+def test_the_first_operator_is_advised_with_the_role_that_is_needed(
+    role: Role, tokens: dict[bytes, Operator]
+) -> None:
+    """With another one the next answer is 403, too."""
+    tokens.clear()
+
+    def handler() -> None:
+        pass
+
+    NEEDS[handler] = role
+    services = SimpleNamespace(settings=Settings(operator_reads="token"), database=Database())
+    scope = {"method": "GET", "headers": [], "client": (LOOPBACK, 4711)}
+    with pytest.raises(NoOperatorsError, match=f"add NAME --role {role}`"):
+        asyncio.run(operator_access.still_admits(cast(Any, services), cast(Any, scope), handler))
 
 
 @pytest.mark.parametrize("reads", ["loopback", "token", "anyone"])
