@@ -197,11 +197,13 @@ ANSWERS: dict[type[Struct], dict[str, Struct]] = {
     },
     Alive: {"alive": Alive(alive=True)},
     Readiness: {
-        "ready": Readiness(True, {"kafka": "ok", "postgres": "ok"}),
+        "ready": Readiness(True, {"postgres": "ok", "kafka": "ok", "workers": "ok"}),
     },
 }
 
-NOT_READY = Readiness(False, {"kafka": "ok", "postgres": "Postgres did not answer in time"})
+NOT_READY = Readiness(
+    False, {"postgres": "Postgres did not answer in time", "kafka": "ok", "workers": "ok"}
+)
 
 ERRORS: dict[str, str] = {
     "invalid": "user must have 3 to 254 characters",
