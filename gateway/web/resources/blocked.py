@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
 from typing import cast
-from urllib.parse import quote
 
 import msgspec
 from psycopg import AsyncConnection
@@ -100,10 +99,7 @@ async def list_blocked() -> Response:
         return await select_blocked(connection, last, size, here.log_clock_ms())
 
     users = await here.database.run(query, here.settings.deadline_seconds)
-    headers = {}
-    if len(users) == size:
-        next_page = f"/blocked?limit={size}&after={quote(users[-1], safe='')}"
-        headers["Link"] = f'<{next_page}>; rel="next"'
+    headers = responses.next_page(request, users[-1] if len(users) == size else None)
     return responses.answer(200, responses.encode({"users-blocked": users}), headers)
 
 

@@ -149,3 +149,30 @@ def test_only_so_many_lists_are_lifted_at_the_same_time(monkeypatch: pytest.Monk
         assert not log.asked
 
     lifting(["ana"], scenario)
+
+
+@pytest.mark.parametrize("query", ["limit=2", "limit=2&details=0", "after=a&limit=2"])
+def test_the_names_are_all_found_by_the_links(monkeypatch: pytest.MonkeyPatch, query: str) -> None:
+    """Whatever characters a name has."""
+    names = ["a&b=c", "ana+1", "ben%20", "niño", "zoe"]
+
+    async def select(_connection: object, last: str, size: int, _now_ms: int) -> list[str]:
+        return [name for name in names if name > last][:size]
+
+    monkeypatch.setattr(blocked, "select_blocked", select)
+    services = SimpleNamespace(
+        settings=Settings(operator_reads="anyone"), database=Database(), log_clock_ms=lambda: 0
+    )
+
+    async def pages() -> list[list[str]]:
+        client = operator_app(cast(Any, services)).test_client(use_cookies=False)
+        found, path = [], f"/blocked?{query}"
+        while path:
+            answer = await client.get(path, headers=HEADERS)
+            found.append(json.loads(await answer.get_data())["users-blocked"])
+            link = answer.headers.get("Link", "")
+            assert link == "" or link.endswith('>; rel="next"')
+            path = link.partition("<")[2].partition(">")[0]
+        return found
+
+    assert asyncio.run(pages()) == [names[:2], names[2:4], names[4:]]
