@@ -52,6 +52,9 @@ class Services:
     part: Literal["gateway", "operator"] = "operator"
     """Whose keys sign its requests."""
 
+    is_loaded = False
+    """Whether :meth:`loaded` has returned once."""
+
     def __init__(self, settings: Settings) -> None:
         """Raises SettingsError where the keys of records cannot be used."""
         self.settings = settings
@@ -82,6 +85,7 @@ class Services:
             if not self.blocklist.silent(now) and self.blocklist.clock.earliest_ms(now):
                 break
             await asyncio.sleep(LOOK_SECONDS)
+        self.is_loaded = True
 
     def observe(self) -> None:
         """Bring the metrics up to date and forget ended blocks; for every half second or so.

@@ -44,6 +44,7 @@ from gateway.web.schemas import (
     Readiness,
     ServiceVerdict,
     StandingBlock,
+    Started,
     Success,
     TrialFigures,
     TrialResult,
@@ -196,6 +197,7 @@ ANSWERS: dict[type[Struct], dict[str, Struct]] = {
         )
     },
     Alive: {"alive": Alive(alive=True)},
+    Started: {"started": Started(started=True)},
     Readiness: {
         "ready": Readiness(True, {"postgres": "ok", "kafka": "ok", "workers": "ok"}),
     },

@@ -318,6 +318,12 @@ class Alive(Struct):
     alive: bool
 
 
+class Started(Struct):
+    """The process has loaded everything since its start."""
+
+    started: bool
+
+
 class Readiness(Struct):
     """Whether logins can be decided; each part says "ok" or what is wrong."""
 

@@ -56,7 +56,7 @@ PATHS = {
     "login": (
         *("POST /login", "POST /register", "POST /password", "POST /attempts", "POST /logout"),
         *("GET /attempts/anna/block", "GET /session", "GET /.well-known/jwks.json"),
-        *("GET /healthz", "GET /"),
+        *("GET /healthz", "GET /startz", "GET /"),
     ),
     "operator": (
         *("GET /blocked", "GET /blocked/anna", "DELETE /blocked/anna", "POST /accounts"),
@@ -71,7 +71,8 @@ PATHS = {
             "GET /policy",
             "GET /policy/history?limit=2",
         ),
-        *("GET /healthz", "GET /readyz", "GET /metrics", "GET /openapi.json", "GET /", "GET /docs"),
+        *("GET /healthz", "GET /startz", "GET /readyz", "GET /metrics", "GET /openapi.json"),
+        *("GET /", "GET /docs"),
         "GET /static/console.js",
     ),
     "workers": ("GET /metrics", "GET /healthz", "GET /readyz", "GET /"),

@@ -52,6 +52,7 @@ RESOURCES = (
     Resource(policy.blueprint, ("operator",)),
     Resource(exposition.blueprint, ("operator",)),
     Resource(health.alive, ("login", "operator")),
+    Resource(health.started, ("login", "operator")),
     Resource(health.ready, ("operator",)),
     Resource(console.blueprint, ("operator",)),
     Resource(operator_session.blueprint, ("operator",)),

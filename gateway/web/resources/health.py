@@ -1,4 +1,4 @@
-"""Health: whether this process lives, and whether logins can be decided."""
+"""Health: whether this process lives, has loaded everything, and whether logins can be decided."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ from gateway.services import Services
 from gateway.web import responses
 from gateway.web.app import services
 from gateway.web.operator_access import EVERYBODY, needs
-from gateway.web.schemas import Alive, Readiness, answers_with
+from gateway.web.schemas import Alive, Readiness, Started, answers_with
 
 alive = Blueprint("alive", __name__)
+started = Blueprint("started", __name__)
 ready = Blueprint("ready", __name__)
 
 _ALIVE = responses.encode({"alive": True})
+_STARTED = responses.encode({"started": True})
 
 PATIENCE_SECONDS = 1.0  # for each dependency to answer
 
@@ -31,6 +33,16 @@ PATIENCE_SECONDS = 1.0  # for each dependency to answer
 async def healthz() -> Response:
     """Say that this process lives."""
     return responses.answer(200, _ALIVE)
+
+
+@needs(EVERYBODY)
+@started.get("/startz")
+@answers_with(Started, 200, 503)
+async def startz() -> Response:
+    """Say that this process has loaded everything since its start, whatever is away now."""
+    if not services().is_loaded:
+        raise UnavailableError("This process has not loaded everything yet; try again later")
+    return responses.answer(200, _STARTED)
 
 
 @needs(EVERYBODY)

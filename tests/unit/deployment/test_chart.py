@@ -213,13 +213,23 @@ def test_the_probes_ask_what_is_there() -> None:
         (port, path)
         for resource in RESOURCES
         for port in resource.ports
-        for path in {"alive": ["/healthz"], "ready": ["/readyz"]}.get(resource.blueprint.name, [])
+        for path in {
+            "alive": ["/healthz"],
+            "started": ["/startz"],
+            "ready": ["/readyz"],
+        }.get(resource.blueprint.name, [])
     } | {("metrics", "/healthz"), ("metrics", "/readyz")}
     for name in ("gateway", "workers"):
         for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
             asked = container(name)[probe]["httpGet"]
             assert (asked["port"], asked["path"]) in paths
             assert container(name)[probe]["timeoutSeconds"] > 2  # /readyz takes so long for itself
+
+
+def test_a_gateway_starts_while_a_partition_has_no_worker() -> None:
+    """/readyz says 503 then, and each new gateway would be killed, again and again."""
+    probe = container("gateway")["startupProbe"]["httpGet"]
+    assert probe == {"path": "/startz", "port": "login"}
 
 
 def test_pods_have_the_time_that_they_take_to_end() -> None:

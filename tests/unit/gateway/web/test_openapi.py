@@ -43,6 +43,7 @@ API = {
     "GET /policy/history": "5100",
     "GET /metrics": "5100",
     "GET /healthz": "5100",
+    "GET /startz": "5100",
     "GET /readyz": "5100",
 }
 """The whole API with its ports: the one list that is not made from RESOURCES, and checks it."""

@@ -30,6 +30,7 @@ NEEDED: dict[str, Need] = {
     "GET /static/<name>": EVERYBODY,
     "GET /openapi.json": EVERYBODY,
     "GET /healthz": EVERYBODY,
+    "GET /startz": EVERYBODY,
     "GET /readyz": EVERYBODY,
     "GET /metrics": EVERYBODY,
     "GET /operator": EVERYBODY,
