@@ -232,6 +232,15 @@ def test_a_gateway_starts_while_a_partition_has_no_worker() -> None:
     assert probe == {"path": "/startz", "port": "login"}
 
 
+def test_workers_that_decide_are_not_killed_for_a_partition_that_does_not_come_up() -> None:
+    """They start all the same; that they are not ready keeps an update from going on."""
+    probes = {
+        name: container("workers")[f"{name}Probe"]["httpGet"]["path"]
+        for name in ("startup", "readiness", "liveness")
+    }
+    assert probes == {"startup": "/healthz", "readiness": "/readyz", "liveness": "/healthz"}
+
+
 def test_pods_have_the_time_that_they_take_to_end() -> None:
     """Killed earlier, a gateway breaks the connections of logins that it has accepted."""
     gateway, workers = (named("Deployment", f"-{name}") for name in ("gateway", "workers"))
