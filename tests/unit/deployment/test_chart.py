@@ -107,7 +107,10 @@ def test_each_container_runs_what_the_image_has() -> None:
 
 
 def test_nothing_may_more_than_it_needs() -> None:
-    """No root, no capability, no writable file but in memory, no account of the cluster."""
+    """No root, no capability, no account of the cluster, and no writable file but in memory.
+
+    A gateway replaces its guess keys.
+    """
     user = re.findall(r"^USER (\d+)$", (PROJECT / "Dockerfile").read_text(), re.MULTILINE)
     for pod in pods():
         assert pod["automountServiceAccountToken"] is False
@@ -122,7 +125,8 @@ def test_nothing_may_more_than_it_needs() -> None:
             "capabilities": {"drop": ["ALL"]},
         }
         writable = [m["mountPath"] for m in one["volumeMounts"] if not m.get("readOnly")]
-        assert writable == ["/tmp"]  # noqa: S108  # of the container
+        keys = ["/var/lib/cerrojo/guess-keys"] if one["name"] == "gateway" else []
+        assert writable == ["/tmp", *keys]  # noqa: S108  # of the container
         assert {"cpu", "memory"} <= one["resources"]["requests"].keys()
         assert "memory" in one["resources"]["limits"]
 
@@ -191,6 +195,20 @@ def test_only_the_job_has_the_passwords_of_all_users() -> None:
     assert holders == {"topics"}
     path = environment("topics")[variable]
     assert any(path.startswith(f"{m['mountPath']}/") for m in container("topics")["volumeMounts"])
+
+
+def test_only_gateways_have_the_keys_of_gateways() -> None:
+    """Somebody that takes over a worker, or the Job, could make cookies and sessions with them."""
+    fields = ("service_tokens_file", "session_keys_file", "device_keys_file", "guess_keys_file")
+    for field in fields:
+        path = environment("gateway")[FIELDS[field].variable]
+        folder = path.rpartition("/")[0]
+        holders = {
+            one["name"]
+            for one in containers()
+            if folder in {mount["mountPath"] for mount in one["volumeMounts"]}
+        }
+        assert holders == {"gateway"}, field
 
 
 def test_the_narrower_value_holds_and_is_written_whole() -> None:
