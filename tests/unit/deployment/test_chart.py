@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
+from urllib.parse import urlsplit
 
 import kubernetes_validate
 import pytest
@@ -223,6 +224,21 @@ def test_the_operator_port_answers_to_its_service() -> None:
     names = Settings(allowed_hosts=environment("gateway")["CERROJO_ALLOWED_HOSTS"]).host_names
     own = f"{named('Service', '-operator')['metadata']['name']}.logins.svc"
     assert names == {own, f"{own}.cluster.local", "ops.example.org"}
+
+
+def test_the_doctor_in_a_workers_pod_reaches_the_gateways() -> None:
+    """By their Service, whose name they answer to, and through their network's policy."""
+    said = environment("workers")["CERROJO_OPERATOR_URL"]
+    url = urlsplit(Settings(operator_url=said).operator_url)
+    service = named("Service", "-operator")
+    assert url.hostname == f"{service['metadata']['name']}.logins.svc"
+    assert url.port in [port["port"] for port in service["spec"]["ports"]]
+    allowed = Settings(allowed_hosts=environment("gateway")["CERROJO_ALLOWED_HOSTS"]).host_names
+    assert url.hostname in allowed
+    rules = named("NetworkPolicy", "-gateway")["spec"]["ingress"]
+    [rule] = [rule for rule in rules if rule["ports"] == [{"port": 5000}]]
+    labels = named("Deployment", "-workers")["spec"]["selector"]["matchLabels"]
+    assert {"podSelector": {"matchLabels": labels}} in rule["from"]
 
 
 def test_the_probes_ask_what_is_there() -> None:
