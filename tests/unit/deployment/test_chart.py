@@ -241,6 +241,17 @@ def test_the_doctor_in_a_workers_pod_reaches_the_gateways() -> None:
     assert {"podSelector": {"matchLabels": labels}} in rule["from"]
 
 
+def test_the_notes_lead_to_the_pages_that_say_it() -> None:
+    """The order of an update, and with which rights `cerrojo policy` works."""
+    notes = (DEPLOY / "cerrojo" / "templates" / "NOTES.txt").read_text()
+    values = (DEPLOY / "cerrojo" / "values.yaml").read_text()
+    for text in (notes, values):
+        assert re.search(r"(update|order)[^.]*docs/upgrade\.md|docs/upgrade\.md[^.]*order", text)
+    runbook = (PROJECT / "docs" / "runbook.md").read_text()
+    assert "docs/rights.md" in notes
+    assert re.search(r"Secret for each part.*`resize`.*rights\.md#in-kafka", runbook, re.DOTALL)
+
+
 def test_the_probes_ask_what_is_there() -> None:
     """A path that the port does not have would keep the pod from ever being ready."""
     paths = {
