@@ -53,6 +53,21 @@ def test_the_links_lead_to_the_page() -> None:
     assert "external_labels: {runbook: docs/runbook.md}" in text
 
 
+def test_kubectl_reaches_the_namespace_and_the_logs_of_all_pods() -> None:
+    """A log of one pod, which kubectl chooses, seldom is that of the pod with the trouble."""
+    deploy = (PROJECT / "docs" / "deploy.md").read_text()
+    [namespace] = set(re.findall(r"kubectl create namespace (\w+)", deploy))
+    chosen = f"kubectl config set-context --current --namespace {namespace}"
+    assert PAGE.index(chosen) < PAGE.index("kubectl exec")
+    example = (PROJECT / "deploy" / "example.yaml").read_text()
+    found = re.findall(r"`kubectl logs ([^`]+)`", PAGE)
+    for command in found:
+        of_all = re.fullmatch(r"-l (\S+)=(\w+) --prefix --tail 50", command)
+        assert of_all
+        assert f"{of_all[1]}: {of_all[2]}\n" in example
+    assert len(found) == 2
+
+
 @pytest.fixture(autouse=True)
 def logs_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     """The command configures the logs of its process, which is this one."""
