@@ -7,16 +7,18 @@ import contextlib
 import ipaddress
 import math
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from itertools import islice
+from typing import Generic, TypeVar
 
 import structlog
 
 from events.messages import MOST_OUTCOMES, Outcome, Outcomes, encode
 from gateway import metrics
 from gateway.admission.account_turns import ClientGone
-from gateway.errors import ClientGoneError, RequestError, SourceRefusedError
+from gateway.errors import ClientGoneError, OverloadedError, RequestError, SourceRefusedError
 from gateway.limits.rule import REFUSED_ABOVE
 from gateway.limits.source_view import WINDOW_MS, SourceView
 from settings import Settings
@@ -43,6 +45,8 @@ MOST_TOLD = 50_000
 
 LOOKED_AT = 1_000
 """Logins of which a warning looks whether most are from one address."""
+
+T = TypeVar("T")
 
 
 class SourceLimits:
@@ -72,6 +76,7 @@ class SourceLimits:
         self._told_since = time.monotonic()
         self._outcomes: dict[tuple[str, str], list[int]] = {}
         self._unread = _Unread(view)
+        self._registering: Counter[str] = Counter()  # whose hashes are in hand
         self._timer: asyncio.Handle | None = None
         self._due = math.inf
         self.delayed = 0
@@ -132,13 +137,38 @@ class SourceLimits:
         """
         return source is not None and self._view.stranger(source)
 
-    def spend_on_registration(self, source: str | None, user: str) -> None:
-        """Take a hash from the source's budget, or raise SourceRefusedError."""
-        if source is None or not self._registrations:
+    def refuse_registration(self, source: str | None, user: str) -> None:
+        """Raise SourceRefusedError where the source has no hash left in its budget."""
+        if source is None or not self._registrations or not self._view.live:
             return
-        if self._view.registrations(source) >= self._registrations:
+        spent = self._unread.registrations(source) + self._registering.get(source, 0)
+        if spent >= self._registrations:
             self._refuse(source, user, RETRY_SECONDS)
-        self._note(source, user, 3, SOON_SECONDS)
+
+    @contextlib.contextmanager
+    def registration(self, source: str | None, user: str) -> Iterator[None]:
+        """A context in which one hash is made, from the source's budget.
+
+        Raises SourceRefusedError where none is left. One that is not even begun costs nothing.
+        """
+        if source is None or not self._registrations:
+            yield
+            return
+        self.refuse_registration(source, user)
+        self._registering[source] += 1
+        begun = True
+        try:
+            yield
+        except (OverloadedError, ClientGoneError):
+            begun = False
+            raise
+        finally:
+            self._registering[source] -= 1
+            if not self._registering[source]:
+                del self._registering[source]
+            if begun:
+                self._unread.registered(source)
+                self._note(source, user, 3, SOON_SECONDS)
 
     def failed(self, source: str | None, user: str) -> None:
         """A password was wrong."""
@@ -218,8 +248,9 @@ class _Unread:
 
     def __init__(self, view: SourceView) -> None:
         self._view = view
-        self._failed = _Lately()
-        self._succeeded = _Lately()
+        self._failed = _Lately[str]()
+        self._succeeded = _Lately[str]()
+        self._registered = _Lately[int]()
 
     def failed(self, source: str, user: str) -> None:
         self._failed.add(source, user)
@@ -237,24 +268,34 @@ class _Unread:
         succeeded = (user for user in users if not self._view.succeeded(source, user))
         return failed - sum(1 for _ in islice(succeeded, failed))
 
+    def registered(self, source: str) -> None:
+        self._registered.add(source, self.registrations(source) + 1)
 
-class _Lately:
-    """Accounts by source that were noted a second ago, or two at most."""
+    def registrations(self, source: str) -> int:
+        """How many hashes registrations from there have cost.
+
+        Nothing tells which of them the view has read: it will count so many at least.
+        """
+        return max(self._registered.at(source) | {self._view.registrations(source)})
+
+
+class _Lately(Generic[T]):
+    """Things by source, as accounts, that were noted a second ago, or two at most."""
 
     def __init__(self) -> None:
         self._since = time.monotonic()
-        self._now: dict[str, set[str]] = {}
-        self._before: dict[str, set[str]] = {}
+        self._now: dict[str, set[T]] = {}
+        self._before: dict[str, set[T]] = {}
 
-    def add(self, source: str, user: str) -> None:
+    def add(self, source: str, thing: T) -> None:
         self._forget()
-        self._now.setdefault(source, set()).add(user)
+        self._now.setdefault(source, set()).add(thing)
 
-    def discard(self, source: str, user: str) -> None:
+    def discard(self, source: str, thing: T) -> None:
         for noted in (self._now, self._before):
-            noted.get(source, set()).discard(user)
+            noted.get(source, set()).discard(thing)
 
-    def at(self, source: str) -> set[str]:
+    def at(self, source: str) -> set[T]:
         self._forget()
         return self._now.get(source, set()) | self._before.get(source, set())
 

@@ -62,11 +62,14 @@ async def _create(here: LoginServices, credentials: Credentials, due: float) -> 
     await here.log.reach(user, due)
     gone = current_request().gone
     address = address_of(here, cast(HTTPScope, current_request().scope))
-    here.source_limits.spend_on_registration(here.source_limits.source(address), user)
+    limits = here.source_limits
+    source = limits.source(address)
+    limits.refuse_registration(source, user)
     name = f"\0{user}"  # no account's: registrations of a taken name do not delay its owner
     async with here.account_turns.turn(name, here.seconds_to_begin(due), gone) as alone:
         lane = Lane.FOREGROUND if alone else Lane.BACKGROUND
-        password_hash = await here.hash_client.make(
-            lane, name, credentials.pass_, due, gone, address or ""
-        )
+        with limits.registration(source, user):  # others may have taken what was left
+            password_hash = await here.hash_client.make(
+                lane, name, credentials.pass_, due, gone, address or ""
+            )
         await here.accounts.create(user, password_hash, due)

@@ -13,7 +13,12 @@ import uvloop
 from structlog.testing import capture_logs
 
 from events.messages import Outcome, decode_sources
-from gateway.errors import ClientGoneError, SourceRefusedError, UnavailableError
+from gateway.errors import (
+    ClientGoneError,
+    OverloadedError,
+    SourceRefusedError,
+    UnavailableError,
+)
 from gateway.limits import source_limits
 from gateway.limits.source_limits import LOOKED_AT, SourceLimits
 from gateway.limits.source_view import SourceView
@@ -329,18 +334,71 @@ def test_a_flood_of_refusals_is_told_whole_in_records_of_some_size():
 
 
 def test_registrations_have_a_budget_of_hashes():
-    """Each is told before its hash, so that other gateways know of it."""
+    """Each is told once its hash is made, so that other gateways know of it."""
 
     async def scenario() -> None:
         world = World()
         for number in range(3):
-            world.limits.spend_on_registration(HERE, f"new{number}")
+            with world.limits.registration(HERE, f"new{number}"):
+                pass
             world.limits.tell()
             world.view.read(world.told[-1], 1)
         with pytest.raises(SourceRefusedError):
-            world.limits.spend_on_registration(HERE, "new3")
-        world.limits.spend_on_registration(None, "new3")
+            world.limits.refuse_registration(HERE, "new3")
+        for source in (None, "198.51.100.9"):
+            with world.limits.registration(source, "new3"):
+                pass
+        world.view.live = False
+        world.limits.refuse_registration(HERE, "new3")
         world.limits.tell()
+
+    run(scenario)
+
+
+def test_a_burst_of_registrations_has_no_more_hashes_than_the_budget():
+    """Those in hand count, and those that are told and not read yet, once each."""
+
+    async def scenario() -> None:
+        world = World()
+        with contextlib.ExitStack() as in_hand:
+            for _ in range(3):
+                in_hand.enter_context(world.limits.registration(HERE, "new"))
+            with pytest.raises(SourceRefusedError):
+                in_hand.enter_context(world.limits.registration(HERE, "new"))
+        with pytest.raises(SourceRefusedError):
+            world.limits.refuse_registration(HERE, "new")
+        world = World()
+        for told in (1, 1, 0):
+            with world.limits.registration(HERE, "new"):
+                pass
+            world.view.read([Outcome(HERE, "new", registrations=told)], 1)
+        with pytest.raises(SourceRefusedError):
+            world.limits.refuse_registration(HERE, "new")
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("error", "spent"),
+    [
+        (OverloadedError("full"), 0),
+        (ClientGoneError("gone"), 0),
+        (UnavailableError("late"), 1),
+        (asyncio.CancelledError(), 1),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_registration_costs_nothing_whose_hash_is_not_begun(error: BaseException, spent: int):
+    """People that come again after an overload find their budget as it was."""
+
+    async def scenario() -> None:
+        world = World()
+        for _ in range(4 - spent):
+            with pytest.raises(type(error)), world.limits.registration(HERE, "new"):
+                raise error
+        world.limits.tell()
+        assert world.told == [[Outcome(HERE, "new", registrations=3)]] * spent
+        assert not world.limits._registering
 
     run(scenario)
 
