@@ -70,7 +70,8 @@ class SourceLimits:
         self._registrations = settings.source_registrations
         self._bits = {4: settings.source_ipv4_bits, 6: settings.source_ipv6_bits}
         self._exempt = settings.exempt_networks
-        self._of = lru_cache(maxsize=REMEMBERED)(self._network)
+        self._of = lru_cache(maxsize=REMEMBERED)(self._limited)
+        self._networks = lru_cache(maxsize=REMEMBERED)(self._network)
         self._next: dict[str, float] = {}
         self._told: set[tuple[str, str]] = set()
         self._told_since = time.monotonic()
@@ -90,6 +91,13 @@ class SourceLimits:
         source = self._of(address)
         self._crowd.saw(address, exempt=source is None)
         return source
+
+    def network(self, address: str | None) -> str:
+        """The network whose requests have their turns together; empty where none is known.
+
+        That of an exempt address, too: it has no limits, and its turn like anybody else's.
+        """
+        return self._networks(address) if address else ""
 
     def source_of_service(self, address: str | None) -> str | None:
         """The same for an address that a service says, which is no peer's."""
@@ -233,10 +241,14 @@ class SourceLimits:
                 self._timer.cancel()
             self._timer, self._due = loop.call_at(due, self.tell), due
 
-    def _network(self, address: str) -> str | None:
+    def _limited(self, address: str) -> str | None:
         found = ipaddress.ip_address(address)
         if any(found in network for network in self._exempt):
             return None
+        return self.network(address)
+
+    def _network(self, address: str) -> str:
+        found = ipaddress.ip_address(address)
         bits = self._bits[found.version]
         if bits == found.max_prefixlen:
             return address

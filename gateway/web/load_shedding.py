@@ -44,8 +44,9 @@ class LoadShedder:
         if scope["path"] == _WITHOUT_A_HASH:
             return self._services.verdict_client.waiting >= self._services.settings.waiting
         client = scope["client"]
-        source = self._services.sources.of(client[0] if client else None, scope["headers"])
-        return self._services.hash_client.overloaded(source or "")
+        address = self._services.sources.of(client[0] if client else None, scope["headers"])
+        network = self._services.source_limits.network(address)
+        return self._services.hash_client.overloaded(network)
 
     async def refuse(self, scope: HTTPScope, send: ASGISendCallable) -> None:
         """Answer with 503: at once where there is no room for anybody, else a moment later."""

@@ -48,8 +48,8 @@ class Proof(NamedTuple):
     """Whether the hash was made by other settings than today's."""
     lane: Lane
     """In which the hash was made."""
-    source: str
-    """From where the request came; empty where nothing says it."""
+    network: str
+    """From which the request came; empty where nothing says it."""
 
 
 async def prove(
@@ -67,6 +67,7 @@ async def prove(
     """
     user, limits = credentials.user, here.source_limits
     address, user_agent = address_of(here, scope), _user_agent(scope)
+    network = limits.network(address)
     device = known_device(here, user, scope["headers"])
     # Of a device's attempts the log decides: the blocklist has the blocks of strangers. Nor does it
     # wait for their turns, or for what others did at its source.
@@ -88,7 +89,7 @@ async def prove(
             decoy = here.decoys.of(user)  # also of an account, whose guess is to take as long
             stored = account.password_hash if account else decoy
             checking = await _check(
-                here, lane, stored, name, credentials, due, client_gone, address
+                here, lane, stored, name, credentials, due, client_gone, network
             )
             right = checking.right and account is not None and not account.disabled
             await here.gathering.wait(here.hash_client.crowded(lane))
@@ -117,7 +118,7 @@ async def prove(
         raise
     limits.succeeded(source, user)
     assert account, "A password was right for an account that is not there"
-    return Proof(account, read_at, checking.outdated, lane, address or "")
+    return Proof(account, read_at, checking.outdated, lane, network)
 
 
 async def refuse_what_has_changed(here: LoginServices, user: str, proof: Proof, due: float) -> None:
@@ -182,7 +183,7 @@ async def _check(
     credentials: Credentials,
     due: float,
     client_gone: ClientGone,
-    source: str | None,
+    network: str,
 ) -> Checking:
     """Whether the password is the account's; as slow where there is no such account.
 
@@ -191,7 +192,7 @@ async def _check(
     """
     try:
         return await here.hash_client.check(
-            lane, name, stored, credentials.pass_, due, client_gone, source or ""
+            lane, name, stored, credentials.pass_, due, client_gone, network
         )
     except BadHashError as error:
         metrics.BAD_HASHES.inc()

@@ -99,7 +99,7 @@ async def _renew(
     user, stored = credentials.user, proof.account.password_hash
     try:
         renewed = await here.hash_client.make(
-            Lane.BACKGROUND, user, credentials.pass_, due, client_gone, proof.source
+            Lane.BACKGROUND, user, credentials.pass_, due, client_gone, proof.network
         )
         await here.database.run(
             lambda connection: replace_password_hash(connection, user, stored, renewed),

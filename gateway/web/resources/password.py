@@ -55,7 +55,7 @@ async def _change(here: LoginServices, change: PasswordChange, due: float) -> st
     scope = cast(HTTPScope, request.scope)
     proof = await prove(here, Credentials(user, change.pass_), scope, due, gone)
     password_hash = await here.hash_client.make(
-        proof.lane, user, change.new, due, gone, proof.source
+        proof.lane, user, change.new, due, gone, proof.network
     )
     try:
         version = await here.accounts.set_password(user, password_hash, due, proof.account.version)

@@ -70,6 +70,6 @@ async def _create(here: LoginServices, credentials: Credentials, due: float) -> 
         lane = Lane.FOREGROUND if alone else Lane.BACKGROUND
         with limits.registration(source, user):  # others may have taken what was left
             password_hash = await here.hash_client.make(
-                lane, name, credentials.pass_, due, gone, address or ""
+                lane, name, credentials.pass_, due, gone, limits.network(address)
             )
         await here.accounts.create(user, password_hash, due)

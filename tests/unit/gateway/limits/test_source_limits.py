@@ -91,6 +91,15 @@ def test_the_bits_and_the_exempt_are_settings():
     assert limits.source("198.51.100.9") is None
 
 
+def test_an_exempt_address_has_its_network_for_its_turns_too():
+    """It has no limits, and one host of it would have a turn for each of its addresses."""
+    limits = World().limits
+    assert limits.network("fd00:1:2:3::7") == limits.network("fd00:1:2:3::8") == "fd00:1:2:3::/64"
+    assert limits.network("2001:db8:1:2::7") == "2001:db8:1:2::/64"
+    assert limits.network("10.0.0.1") == "10.0.0.1"
+    assert limits.network(None) == limits.network("") == ""
+
+
 def test_a_source_of_which_nothing_bad_is_known_waits_for_nothing():
     """The rule costs ordinary people no time."""
 

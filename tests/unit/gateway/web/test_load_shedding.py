@@ -10,22 +10,27 @@ from typing import Any
 import pytest
 
 from gateway import metrics
+from gateway.limits.source_limits import SourceLimits
+from gateway.limits.source_view import SourceView
 from gateway.sources import Sources
 from gateway.web import load_shedding
 from gateway.web.load_shedding import LoadShedder
+from settings import Settings
 
 WAITING = 3
 SOURCE = "192.0.2.1"
+NETWORK = "2001:db8:1:2::/64"
 
 
 def shedder(*, overloaded: bool = False, by_all: bool = False, waiting: int = 0) -> LoadShedder:
-    """Of a process overloaded with hashes of `SOURCE` or of all, or where so many wait for a
-    verdict."""
+    """Of a process overloaded with hashes of `SOURCE` and `NETWORK` or of all, or where so many
+    wait for a verdict."""
     services: Any = SimpleNamespace(
         hash_client=SimpleNamespace(
-            overloaded=lambda source: by_all or (overloaded and source == SOURCE)
+            overloaded=lambda source: by_all or (overloaded and source in (SOURCE, NETWORK))
         ),
         sources=Sources([]),
+        source_limits=SourceLimits(Settings(), SourceView(20, 500), lambda _: None),
         verdict_client=SimpleNamespace(waiting=waiting),
         settings=SimpleNamespace(waiting=WAITING),
     )
@@ -62,6 +67,15 @@ def test_another_source_is_not_refused_for_it() -> None:
     """What one source fills its part with leaves room for others."""
     request = {**scope("POST", "/login"), "client": ("192.0.2.2", "40000")}
     assert not shedder(overloaded=True).sheds(request)
+
+
+@pytest.mark.parametrize(
+    ("address", "sheds"), [("2001:db8:1:2::7", True), ("2001:db8:1:3::7", False)]
+)
+def test_a_network_of_ipv6_is_one_source(address: str, sheds: bool) -> None:
+    """Its host has 2^64 addresses, and would be another source with each of them."""
+    request = {**scope("POST", "/login"), "client": (address, "40000")}
+    assert shedder(overloaded=True).sheds(request) is sheds
 
 
 @pytest.mark.parametrize(

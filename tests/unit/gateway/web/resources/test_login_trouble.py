@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any
 
 import psycopg
 import pytest
@@ -52,10 +52,7 @@ class Request:
     """A login of ana's."""
 
     mimetype = "application/json"
-    scope: ClassVar[Any] = {
-        "client": ("192.0.2.1", "4711"),
-        "headers": [(b"x-forwarded-for", SOURCE.encode()), (b"user-agent", b"curl")],
-    }
+    scope: Any
 
     async def whole_body(self) -> bytes:
         """The body."""
@@ -116,6 +113,8 @@ def answered(
     learned: int = 0,
     told: Sequence[Outcome] = (),
     lanes: list[Lane] | None = None,
+    source: str = SOURCE,
+    networks: list[str] | None = None,
 ) -> tuple[Answer, list[Attempt]]:
     """The answer where this hash is stored, and what the log was told.
 
@@ -123,7 +122,8 @@ def answered(
     hash is its decoy. `after` is the account once the log has decided, or once its hash has been
     made anew `after_renewal`; without one, it is what it was. The blocklist has the account if it
     is `blocked`. While the password is checked, it is `learned` that so many accounts failed at the
-    same source; this was `told` of sources before. `lanes` gets that of the check.
+    same source; this was `told` of sources before. `lanes` gets that of the check. The
+    request comes from this `source`; `networks` gets those of its hashes.
     """
 
     hasher = Hasher(CHEAP)
@@ -135,9 +135,11 @@ def answered(
     async def turn(*_: object) -> AsyncIterator[bool]:
         yield True
 
-    async def check(lane: Lane, _user: str, stored: str, password: str, *_: object) -> Checking:
+    async def check(lane: Lane, _user: str, stored: str, password: str, *rest: Any) -> Checking:
         if lanes is not None:
             lanes.append(lane)
+        if networks is not None:
+            networks.append(rest[-1])
         view.read([Outcome(SOURCE, f"user{number}", failed=1) for number in range(learned)], 1)
         return Checking(hasher.verify(stored, password), hasher.is_outdated(stored))
 
@@ -147,8 +149,10 @@ def answered(
 
     renewed = []
 
-    async def make(_lane: Lane, _user: str, password: str, *_: object) -> str:
+    async def make(_lane: Lane, _user: str, password: str, *rest: Any) -> str:
         renewed.append(password)
+        if networks is not None:
+            networks.append(rest[-1])
         return hasher.hash(password)
 
     async def account(*_: object) -> Account | None:
@@ -189,9 +193,10 @@ def answered(
             guesses=guesses,
         )
         request: Any = Request()
+        headers = [(b"x-forwarded-for", source.encode()), (b"user-agent", b"curl")]
         if cookie:
-            headers = [*request.scope["headers"], (b"cookie", cookie)]
-            request.scope = {**request.scope, "headers": headers}
+            headers.append((b"cookie", cookie))
+        request.scope = {"client": ("192.0.2.1", "4711"), "headers": headers}
         answer = await answer_login(here, request)
         return answer, here.log.attempts
 
@@ -319,6 +324,15 @@ def test_while_an_attack_lasts_strangers_are_hashed_after_everybody_else(tmp_pat
         answer, _ = answered(CURRENT, devices=devices, told=told, cookie=sent, lanes=lanes)
         assert answer.status == 200
     assert lanes == [Lane.FOREGROUND, Lane.BACKGROUND, Lane.FOREGROUND, Lane.FOREGROUND]
+
+
+def test_a_network_of_ipv6_has_its_turns_as_one_source() -> None:
+    """Or a host would have a turn for each of its addresses. The audit has the address itself."""
+    networks: list[str] = []
+    for address in ("2001:db8:1:2::7", "fd00:1:2:3::7"):
+        answer, attempts = answered(OUTDATED, source=address, networks=networks)
+        assert (answer.status, [attempt.source for attempt in attempts]) == (200, [address])
+    assert networks == ["2001:db8:1:2::/64"] * 2 + ["fd00:1:2:3::/64"] * 2
 
 
 def test_a_guess_is_told_of_a_wrong_password_only(tmp_path: Path) -> None:

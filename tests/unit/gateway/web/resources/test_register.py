@@ -87,6 +87,18 @@ def test_a_burst_of_registrations_costs_no_more_hashes_than_the_budget(
     asyncio.run(scenario())
 
 
+def test_a_network_of_ipv6_has_its_turns_as_one_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or a host would have a turn, and room to wait, for each of its addresses."""
+
+    async def scenario() -> None:
+        gateway = Gateway(monkeypatch, "2001:db8:1:2::7")
+        gateway.may_end.set()
+        await gateway.register("new")
+        assert gateway.sources == ["2001:db8:1:2::/64"]
+
+    asyncio.run(scenario())
+
+
 def test_a_registration_that_finds_no_room_leaves_the_budget_as_it_was(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
