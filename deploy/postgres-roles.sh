@@ -16,6 +16,8 @@ for role in cerrojo cerrojo_gateway cerrojo_operator cerrojo_workers; do
 \set password `cat "$FILE"`
 SELECT format('CREATE ROLE %I', :'role') WHERE to_regrole(:'role') IS NULL \gexec
 ALTER ROLE :"role" LOGIN PASSWORD :'password';
+-- So the owner sees what the parts' sessions do, and may end them.
+SELECT format('GRANT %I TO cerrojo', :'role') WHERE :'role' <> 'cerrojo' \gexec
 SQL
 done
 

@@ -92,6 +92,10 @@ def test_each_part_comes_in_by_its_volume(
         return f"postgresql://{role}@/cerrojo?host={host}&passfile={quote(str(passfile), safe='')}"
 
     migrate(url("cerrojo"))
+    with psycopg.connect(url("cerrojo")) as owner, psycopg.connect(url(WORKERS)) as worker:
+        worker.execute("SELECT 'of a worker'")
+        seen = owner.execute("SELECT query FROM pg_stat_activity WHERE usename = %s", (WORKERS,))
+        assert seen.fetchall() == [("SELECT 'of a worker'",)]
     for role in VOLUMES:
         with psycopg.connect(url(role)) as connection:
             row = connection.execute(
