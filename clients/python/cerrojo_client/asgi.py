@@ -55,5 +55,5 @@ class CerrojoMiddleware:
 
 
 def _status(answer: list[Message]) -> int:
-    """Other messages may come before the start."""
-    return next(int(m["status"]) for m in answer if m["type"] == "http.response.start")
+    """Other messages may come before the start. Where there is none, the server answers 500."""
+    return next((int(m["status"]) for m in answer if m["type"] == "http.response.start"), 500)

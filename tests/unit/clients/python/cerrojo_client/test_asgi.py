@@ -115,6 +115,19 @@ def test_a_view_that_breaks_is_counted(fake: FakeCerrojo):
     assert [answer.status_code for answer in post(protected(fake, Broken()), "guess")] == [429]
 
 
+def test_a_view_that_answers_nothing_is_counted(fake: FakeCerrojo):
+    """Its server answers 500."""
+
+    async def silent(scope: Message, receive: Receive, send: Send) -> None:
+        await receive()
+
+    transport = httpx.MockTransport(fake)
+    cerrojo = AsyncCerrojo("http://cerrojo", TOKEN, deadline=5.0, transport=transport)
+    with pytest.raises(AssertionError):  # of httpx, which stands for the server here
+        post(CerrojoMiddleware(silent, cerrojo, FORM, on_undecided=REFUSE), "guess")
+    assert len(fake.bodies) == 1
+
+
 def test_undecided_passes_only_where_that_was_chosen(fake: FakeCerrojo, view: View):
     """And then the view alone decides."""
     fake.trouble = [lambda request: httpx.Response(503, headers={"Retry-After": "60"})] * 20
