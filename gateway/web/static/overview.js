@@ -15,7 +15,7 @@ export async function lookAtOverview() {
   await Promise.all([
     fillPart("attack", `/attacks?limit=${HEAVIEST}`, showAttacks),
     fillPart("policy", "/policy/history?limit=20", showPolicies),
-    fillPart("shadow", "/policy", showShadow),
+    fillPart("shadow", "/policy", showInForce),
     lookAtActions(),
   ]);
 }
@@ -73,8 +73,6 @@ function fillTable(id, rows, first) {
 }
 
 function showPolicies({ policies }) {
-  const now = policies[0]?.policy;
-  show("policy", now ? inWords(now) : "");
   at("policies").hidden = policies.length === 0;
   at("policies").querySelector("tbody").replaceChildren(
     ...policies.map(({ version, since, policy, changed }) => {
@@ -87,7 +85,9 @@ function showPolicies({ policies }) {
 
 const values = (policy, names) => names.map((name) => `${name} ${policy[name].toLocaleString("en")}`).join(", ");
 
-function showShadow({ tried }) {
+// The history has no policy that came into force before what the audit keeps.
+function showInForce({ policy, tried }) {
+  show("policy", inWords(policy));
   at("shadow").hidden = tried === null;
   at("shadow-figures").hidden = !tried?.result;
   if (tried === null) return;
