@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, Response, Route, expect
 
+from gateway.operators import Role
 from tests.acceptance.browsing import Visit
 from tests.acceptance.system import Client, RunningSystem
 from tests.harness.command import said
-from tests.harness.operators import OPERATOR_TOKEN
+from tests.harness.operators import OPERATOR_TOKEN, add_operator
 
 RIGHT = "a good password"
 WRONG = "a wrong password"
@@ -401,6 +402,37 @@ def test_an_operator_blocks_by_hand(system: RunningSystem, visit: Visit):
         await expect(entry.locator("q")).to_have_text("phone <b>stolen</b>")
         await expect(entry).to_contain_text("tests")
         assert (await client.login("by-hand", RIGHT)).status == 429
+
+    visit(system, scenario)
+
+
+def test_the_page_says_as_whom_it_asks(system: RunningSystem, visit: Visit):
+    """Also after a question without an answer, and where another tab has the cookie changed."""
+    add_operator(system.database_url, "ben", "bens-token-of-the-tests", Role.OPERATE)
+
+    async def scenario(_client: Client, page: Page) -> None:
+        await page.goto(system.operator_url)
+        await log_in(page)
+        await page.route("**/operator", lambda route: route.fulfill(body="no JSON"))
+        async with page.expect_response("**/operator"):
+            await page.reload()
+        await page.unroute("**/operator")
+        who = page.locator("#operator-name")
+        await expect(who).to_have_text("tests (administer)")
+        for method, token, name in [
+            ("POST", "bens-token-of-the-tests", "ben (operate)"),
+            ("DELETE", None, ""),
+        ]:
+            await page.evaluate(
+                """([method, token]) => fetch("/session", {
+                  method,
+                  headers: { "X-Cerrojo-Console": "1", "Content-Type": "application/json" },
+                  body: token && JSON.stringify({ token }),
+                })""",
+                [method, token],
+            )
+            await expect(who).to_have_text(name)
+        await expect(page.locator("#log-in")).to_be_visible()
 
     visit(system, scenario)
 

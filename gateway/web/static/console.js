@@ -248,17 +248,19 @@ async function turnAttempts(further) {
 // ---- Who changes something ---------------------------------------------------------------------
 
 async function lookWhoAsks() {
+  const counts = look("operator");
   try {
     const { body } = await ask("GET", "/operator");
-    if (operator === null) showOperator(body); // else a login meanwhile counts
+    if (counts()) showOperator(body); // else a login or logout meanwhile counts
   } catch (error) {
     words(error); // what is away is said elsewhere
   }
 }
 
 function showOperator({ operator: name, role }) {
+  look("operator")(); // a question that is under way is too late
   operator = name;
-  at("operator-name").textContent = name === null ? "" : `${visible(name)} (${role})`;
+  show("operator-name", name === null ? "" : `${visible(name)} (${role})`);
   at("log-in").hidden = name !== null;
   at("log-out").hidden = name === null;
 }
@@ -410,7 +412,9 @@ function skip(event) {
 
 async function lookAtEverything() {
   if (document.hidden) return;
-  await Promise.all([lookAtParts(), refreshList(), user === null ? lookAtOverview() : lookAtUser()]);
+  await Promise.all([
+    lookWhoAsks(), // another tab may have changed the cookie
+    lookAtParts(), refreshList(), user === null ? lookAtOverview() : lookAtUser()]);
 }
 
 async function keepLooking() {
@@ -451,5 +455,4 @@ window.addEventListener("hashchange", choose);
 at("zone").textContent = `Times are in ${Intl.DateTimeFormat().resolvedOptions().timeZone}.`;
 chooseSeveral(whenLoggedIn, refreshList, say);
 choose();
-lookWhoAsks();
 keepLooking();
