@@ -380,7 +380,7 @@ def test_an_answer_that_cannot_be_read_is_told_as_such(
 
 
 def test_an_operator_blocks_by_hand(system: RunningSystem, visit: Visit):
-    """With a reason, for a time; it stands in the history with both."""
+    """With a reason, for a time; it stands in the history with both, and can be made longer."""
 
     async def scenario(client: Client, page: Page) -> None:
         await client.register("by-hand", RIGHT)
@@ -402,6 +402,13 @@ def test_an_operator_blocks_by_hand(system: RunningSystem, visit: Visit):
         await expect(entry.locator("q")).to_have_text("phone <b>stolen</b>")
         await expect(entry).to_contain_text("tests")
         assert (await client.login("by-hand", RIGHT)).status == 429
+        await page.locator("#block").click()
+        await page.locator("#block-reason").fill("the phone is gone")
+        await page.locator("#block-for").select_option("as long as nobody lifts it")
+        await page.locator("#blocking-yes").click()
+        await expect(page.locator("#until")).to_have_text("an operator lifts it")
+        await expect(page.locator("#unblock")).to_be_visible()
+        await expect(page.locator("#block")).to_be_hidden()
 
     visit(system, scenario)
 

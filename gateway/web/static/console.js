@@ -217,7 +217,7 @@ function showBlock(block) {
   show("state", block ? "Blocked" : "Not blocked");
   at("state").classList.toggle("bad", block !== null);
   at("unblock").hidden = at("facts").hidden = block === null;
-  at("block").hidden = block !== null;
+  at("block").hidden = block !== null && block.by_hand && block.until === null; // nothing is longer
   if (block === null) return;
   const time = (iso) => `${moment(iso)} (${distance(iso)})`;
   at("since").textContent = time(block.since);
