@@ -403,6 +403,7 @@ def test_an_operator_blocks_by_hand(system: RunningSystem, visit: Visit):
         await expect(entry).to_contain_text("tests")
         assert (await client.login("by-hand", RIGHT)).status == 429
         await page.locator("#block").click()
+        await expect(page.locator("#block-for")).to_have_value("3600")
         await page.locator("#block-reason").fill("the phone is gone")
         await page.locator("#block-for").select_option("as long as nobody lifts it")
         await page.locator("#blocking-yes").click()

@@ -364,7 +364,7 @@ function unblock(event) {
 function askToBlock(name) {
   at("blocking").dataset.user = name;
   at("blocking-title").querySelector("bdi").textContent = visible(name);
-  at("block-reason").value = "";
+  at("blocking-form").reset();
   show("blocking-error", "");
   at("blocking").showModal();
 }
