@@ -527,13 +527,31 @@ def test_live_figures_move_when_logins_happen(system: RunningSystem, visit: Visi
 
 
 def test_what_operators_did_comes_newest_first(system: RunningSystem, visit: Visit):
-    """Who, what, to whom and why; by pages, and with a way to the user."""
+    """Who, what, to whom and why; by pages, and with a way to the user.
+
+    What was done once is one line, however many partitions have a record of it.
+    """
+    once = {"kind": "policy", "operator": "Cleo", "reason": "an attack", "user": None}
+    records = [
+        decided("2026-11-28T12:50:03.000Z", n, "accepted", **once, policy=policy, partition=n)
+        for policy in (3, 2)
+        for n in range(16)
+    ]
+
+    async def changes(route: Route) -> None:
+        size = int(route.request.url.rpartition("limit=")[2])
+        link = {"Link": '</attempts?operator=&after=x>; rel="next"'} if size < 32 else {}
+        await route.fulfill(json={"attempts": records[:size]}, headers=link)
 
     async def scenario(client: Client, page: Page) -> None:
         path = "/blocked/seen.in.actions"
         for method, reason in [("POST", "<i>why</i>"), ("DELETE", "mistake")] * 11:
             answer = await client.operator(method, path, {"reason": reason})
             assert answer.status == 200
+        await page.route(
+            "**/attempts?operator=*",
+            lambda route: route.continue_(url=route.request.url.replace("limit=100", "limit=20")),
+        )
         await page.goto(system.operator_url)
         lines = page.locator("#actions tbody tr")
         await expect(lines).to_have_count(20)
@@ -548,6 +566,12 @@ def test_what_operators_did_comes_newest_first(system: RunningSystem, visit: Vis
         await expect(page.locator("#newest")).to_be_disabled()
         await lines.nth(1).get_by_role("link", name="seen.in.actions").click()
         await expect(page.locator("#user")).to_have_text("seen.in.actions")
+        await page.unroute("**/attempts?operator=*")
+        await page.route("**/attempts?operator=*", changes)
+        await page.goto(f"{system.operator_url}/#")
+        await expect(lines.first).to_contain_text("policy 3")
+        await expect(lines).to_have_count(2)
+        await expect(page.locator("#older")).to_be_disabled()
 
     visit(system, scenario)
 

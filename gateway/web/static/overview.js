@@ -5,7 +5,7 @@ import { ask, moment, nextPage, visible } from "/static/ask.js";
 import { KINDS, at, element, focusAfter, linkTo, look, outcomeOf, show, words } from "/static/page.js";
 
 const HEAVIEST = 10; // sources and accounts that are shown
-const ACTIONS = "/attempts?operator=&limit=20";
+const ACTIONS = "/attempts?operator=&limit=100"; // a change of the policy is one for each partition
 
 let page = ACTIONS; // of what operators did
 let older = null;
