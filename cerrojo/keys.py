@@ -105,13 +105,17 @@ _file_of_keys(
 
 
 def _show_signing(folder: Path) -> None:
-    shown, signing = [], set()
-    for key in signing_keys.all_keys(folder):
-        state = "retired" if key.until_ms else "checked by" if key.role in signing else "signs"
-        signing |= {key.role} if state == "signs" else set()
-        shown.append((key.id, key.role, state, key.until_ms or None))
-    columns = ("id", "role", "state", "retired_ms")
-    rows = [dict(zip(columns, row, strict=True)) for row in shown]
+    """All files that are there: a gateways' host has no workers.json, and copies may differ."""
+    in_files: dict[tuple[str, str, str, int | None], list[str]] = {}
+    for name, found in signing_keys.keys_of_files(folder).items():
+        signing = set()
+        for key in found:
+            state = "retired" if key.until_ms else "checked by" if key.role in signing else "signs"
+            signing |= {key.role} if state == "signs" else set()
+            in_files.setdefault((key.id, key.role, state, key.until_ms or None), []).append(name)
+    columns = ("id", "role", "state", "retired_ms", "files")
+    rows = [dict(zip(columns, (*key, names), strict=True)) for key, names in in_files.items()]
+    shown = [(*key, " ".join(names)) for key, names in in_files.items()]
     allowed = bool(signing_keys.granted(folder, "operator"))
     told = ["The operator port may change the policy."] if allowed else []
     show(

@@ -240,6 +240,17 @@ def all_keys(folder: Path) -> list[Key]:
     return parse((folder / "workers.json").read_bytes())
 
 
+def keys_of_files(folder: Path) -> dict[str, list[Key]]:
+    """The keys of each file that is there, the fullest first. Raises OSError and ValueError."""
+    names = [f"{part}.json" for part in reversed(ROLES_OF)]
+    found = {
+        name: parse((folder / name).read_bytes()) for name in names if (folder / name).exists()
+    }
+    if not found:
+        raise ValueError(f"it has none of {', '.join(names)}")
+    return found
+
+
 def _take(keys: list[Key], key_id: str) -> Key:
     for number, key in enumerate(keys):
         if key.id == key_id:

@@ -88,6 +88,32 @@ def test_keys_of_records_are_listed_without_secrets(tmp_path: Path) -> None:
     assert "stays as it is" in again.stderr
 
 
+def test_keys_of_records_are_listed_on_a_host_that_has_some_of_the_files(tmp_path: Path) -> None:
+    """To compare hosts; and what one file has otherwise than another stands apart."""
+    folder, all_files = tmp_path / "keys", {"workers.json", "operator.json", "gateway.json"}
+    made = said("keys", "signing", "make", folder)["keys"]
+    assert {key["role"]: set(key["files"]) for key in made} == {
+        "gateway": all_files,
+        "worker": all_files,
+        "operator": all_files - {"gateway.json"},
+        "policy": {"workers.json"},
+    }
+    (folder / "workers.json").unlink()
+    shown = said("keys", "signing", "show", folder)["keys"]
+    known = {key["id"]: key["state"] for key in made if key["role"] != "policy"}
+    assert {key["id"]: key["state"] for key in shown} == known
+    said("keys", "signing", "make", tmp_path / "others")
+    (tmp_path / "others" / "gateway.json").replace(folder / "gateway.json")
+    differ = said("keys", "signing", "show", folder)["keys"]
+    files = [key["files"] for key in differ if key["role"] == "gateway"]
+    assert files == [["operator.json"], ["gateway.json"]]
+    for name in ("operator.json", "gateway.json"):
+        (folder / name).unlink()
+    none = run("keys", "signing", "show", folder)
+    assert none.exit_code == 1
+    assert "it has none of workers.json, operator.json, gateway.json" in none.stderr
+
+
 def test_the_operator_port_is_allowed_to_change_the_policy_and_denied(tmp_path: Path) -> None:
     """Said each time, as it is a decision about security."""
     folder = tmp_path / "keys"
