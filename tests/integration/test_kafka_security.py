@@ -9,9 +9,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
+import psycopg
 import pytest
 import structlog
 from confluent_kafka.admin import AclOperation, NewTopic, ResourceType
@@ -23,7 +25,7 @@ import settings
 from cerrojo import check_kafka
 from cerrojo.findings import State
 from events import clients
-from events.clients import client_options, reach
+from events.clients import assigned_consumer, client_options, end_offset, reach
 from events.messages import VERDICT_PARTITIONS, Decision
 from events.rights import Part, User, let_in
 from events.topics import TopicError, create_topics
@@ -35,6 +37,8 @@ from tests.harness.kafka_rights import WRITES, assert_rights, may_write
 from tests.harness.secure_kafka import LIMITED, SecureKafka
 from tests.kafka import remove_topics
 from tests.paths import PROJECT
+from workers.commands import change_policy
+from workers.commands.errors import CommandError
 
 WAYS = {
     "PLAIN": ("PLAIN", "PLAIN"),
@@ -277,6 +281,31 @@ def test_the_doctor_says_which_right_is_missing(
     assert found("topics") == [
         (State.OK, "All 5 are there, with the configuration that they need.")
     ]
+
+
+def test_a_policy_whose_verdicts_could_not_be_read_is_put_into_no_log(
+    broker: SecureKafka, config: Callable[..., Settings], database: str
+) -> None:
+    """As the workers' own user may write to all logs; it would be in force, and look failed."""
+    came = replace(config("SCRAM-SHA-512"), topic_prefix="unread.", database_url=database)
+    limited = replace(came, kafka_sasl_username=LIMITED)
+    create_topics(broker.admin, 4, 1, prefix="unread.")
+    with psycopg.connect(database) as connection:
+        for partition in range(4):
+            connection.execute("SELECT claim_partition(%s, 'nobody')", (partition,))
+        connection.execute("UPDATE partition_progress SET policy = '{}'")
+    let_in(broker.admin, [User("workers", LIMITED, None)], "unread.")
+    while not may_write(client_options(limited), "unread.attempts"):
+        pass  # the controller knows of it a moment earlier; each look waits for an answer
+
+    def ends() -> list[int]:
+        with closing(assigned_consumer(came)) as consumer:
+            return [end_offset(consumer, "unread.attempts", number) for number in range(4)]
+
+    before = ends()
+    with pytest.raises(CommandError, match=r"^This client may not read unread\.verdicts, .*READ"):
+        change_policy.run(limited, {"threshold": 7})
+    assert ends() == before
 
 
 def make(broker: SecureKafka, name: str, partitions: int, config: dict[str, str]) -> None:

@@ -150,7 +150,7 @@ def _put_into_logs(
     operator = this_user()
     keys = key_file(settings, "workers")
     reach_kafka(settings)  # it says why the brokers refuse, as no timeout does
-    consumer = assigned_consumer(settings)
+    consumer = assigned_consumer(settings, {"enable.partition.eof": True})
     topic = settings.prefixed(ATTEMPTS)
     sealer = Sealer(keys, topic)
     opener = Opener(keys, settings.prefixed(VERDICTS), settings.unsigned_until_ms)
@@ -166,6 +166,7 @@ def _put_into_logs(
     try:
         reply.offset = end_offset(consumer, reply.topic, reply.partition, WAIT_SECONDS)
         consumer.assign([reply])
+        _check_readable(consumer, reply.topic)
         for partition in partitions:
             request = SetPolicy(new_id(), reply.partition, policy, operator, reason)
             value = sealer.seal("policy", encode(request), partition)
@@ -193,6 +194,18 @@ def _put_into_logs(
         raise CommandError(
             f"Another policy came first in partitions {refused}. See it with `cerrojo "
             "policy`, then run the command again."
+        )
+
+
+def _check_readable(consumer: Consumer, topic: str) -> None:
+    """Raise CommandError where Kafka refuses to let this client read what it is assigned."""
+    message = consumer.poll(WAIT_SECONDS)  # at its end there is an event, too
+    error = message and message.error()
+    if error and error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+        raise CommandError(
+            f"This client may not read {topic}, where workers say whether a policy is in force, so "
+            "nothing was changed. Give its principal READ on that topic; docs/rights.md has the "
+            "rights of commands."
         )
 
 
