@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import psycopg
 import pytest
 from confluent_kafka import KafkaException
 
 from events.messages import Heartbeat, decode_blocks
 from events.topics import BLOCKS
+from local.postgres import OWNER
+from sql.roles import WORKERS
 from tests.harness.owner import FIRST, PARTITION, Owners, read_all, work
 from tests.kafka import at
+from tests.postgres import as_role
 from workers.partition.attempt_reader import AttemptReader
+from workers.partition.store import Store
 from workers.partition.worker import FencedError, Worker
 
 NOBODY = "127.0.0.1:1"
@@ -63,3 +68,17 @@ def test_who_does_not_reach_the_log_takes_no_partition(topics: str, database: st
             cut_off.claim()
         reader.close()
         work(owner, until=1)
+
+
+def test_it_is_said_who_holds_a_partition_that_cannot_be_taken(database: str):
+    """A worker may not end the session of another role, as after a change to roles of their own."""
+    successor = Store(as_role(database, WORKERS), PARTITION)
+    successor.open()
+    successor.claim("successor")
+    with psycopg.connect(database) as former:
+        former.execute("UPDATE partition_progress SET owner = 'former'")
+        pid = former.info.backend_pid
+        said = rf"role {OWNER} \(its process: {pid}\) .* {WORKERS} .*Stop the workers' host"
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match=said):
+            successor.claim("successor again")
+    successor.close()

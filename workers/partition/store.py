@@ -378,11 +378,17 @@ class Store:
 
     def _end_blocker(self, connection: psycopg.Connection[Any]) -> None:
         """Terminate the session that holds the lock on this partition's row, by the row's xmax."""
-        connection.execute(
-            "SELECT pg_terminate_backend(a.pid) FROM partition_progress p"
-            " JOIN pg_stat_activity a ON a.backend_xid = p.xmax WHERE p.partition = %s",
-            (self.partition,),
-        )
+        held = "partition_progress p JOIN pg_stat_activity a ON a.backend_xid = p.xmax"
+        which = f"FROM {held} WHERE p.partition = %s"
+        try:
+            connection.execute(f"SELECT pg_terminate_backend(a.pid) {which}", (self.partition,))
+        except psycopg.errors.InsufficientPrivilege as error:
+            row = connection.execute(f"SELECT a.usename, a.pid {which}", (self.partition,))
+            role, pid = row.fetchone() or ("another", "gone")
+            raise psycopg.errors.InsufficientPrivilege(
+                f"a session of the role {role} (its process: {pid}) holds the partition, and "
+                f"{connection.info.user} may not end it. Stop the workers' host that it belongs to"
+            ) from error
 
 
 @contextmanager
