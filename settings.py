@@ -612,6 +612,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         _check_connection_string("database_url", self.database_url)
         return self.database_url
 
+    def operator_token(self) -> str:
+        """That of the file that is named; empty where none is. Raises :class:`SettingsError`."""
+        path = self.operator_token_file
+        if path is None:
+            return ""
+        try:
+            token = path.read_text(encoding="ascii").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is no text of a token"
+            trouble = f"{why}; it must be a file with a token that `cerrojo operators add` printed"
+            raise SettingsError(FIELDS["operator_token_file"].refuse(str(path), trouble)) from None
+        if not token.isprintable():
+            trouble = "it must have one line, with a token that `cerrojo operators add` printed"
+            raise SettingsError(FIELDS["operator_token_file"].refuse(str(path), trouble))
+        return token
+
     def of_operator_port(self) -> Settings:
         """The same for the process of the operator port, which has its own rights in Postgres.
 

@@ -96,24 +96,7 @@ def operator_port(settings: Settings) -> Port:
         "is."
     )
     seconds = settings.deadline_seconds + REST_SECONDS
-    return Port(url_of(settings), seconds, way_out, token_of(settings))
-
-
-def token_of(settings: Settings) -> str:
-    """The operator's token of the settings; empty where they name none. Raises SettingsError."""
-    path = settings.operator_token_file
-    if path is None:
-        return ""
-    try:
-        token = path.read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is no text of a token"
-        trouble = f"{why}; it must be a file with a token that `cerrojo operators add` printed"
-        raise SettingsError(FIELDS["operator_token_file"].refuse(str(path), trouble)) from None
-    if not token.isprintable():
-        trouble = "it must have one line, with a token that `cerrojo operators add` printed"
-        raise SettingsError(FIELDS["operator_token_file"].refuse(str(path), trouble))
-    return token
+    return Port(url_of(settings), seconds, way_out, settings.operator_token())
 
 
 def workers_port(settings: Settings) -> Port:

@@ -71,16 +71,13 @@ def _token(config: settings.Settings) -> str:
 
     Raises SettingsError where the settings name a file that cannot be read.
     """
-    path = config.operator_token_file
     try:
-        return (path or config.data_dir / settings.OPERATOR_TOKEN).read_text("ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        if path is None:
-            return ""
-        why = error.strerror if isinstance(error, OSError) else "it is no text of a token"
-        trouble = f"{why}; it must be a file with a token that `cerrojo operators add` printed"
-        field = settings.FIELDS["operator_token_file"]
-        raise settings.SettingsError(field.refuse(str(path), trouble)) from None
+        return (
+            config.operator_token()
+            or (config.data_dir / settings.OPERATOR_TOKEN).read_text().strip()
+        )
+    except OSError:
+        return ""
 
 
 def options(runner: Runner | None) -> Any:

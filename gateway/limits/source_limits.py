@@ -70,8 +70,7 @@ class SourceLimits:
         self._registrations = settings.source_registrations
         self._bits = {4: settings.source_ipv4_bits, 6: settings.source_ipv6_bits}
         self._exempt = settings.exempt_networks
-        self._of = lru_cache(maxsize=REMEMBERED)(self._limited)
-        self._networks = lru_cache(maxsize=REMEMBERED)(self._network)
+        self._look_up = lru_cache(maxsize=REMEMBERED)(self._network)
         self._next: dict[str, float] = {}
         self._told: set[tuple[str, str]] = set()
         self._told_since = time.monotonic()
@@ -88,7 +87,7 @@ class SourceLimits:
         """The source that counts for this address; None where none does."""
         if address is None:
             return None
-        source = self._of(address)
+        source = self.source_of_service(address)
         self._crowd.saw(address, exempt=source is None)
         return source
 
@@ -97,11 +96,14 @@ class SourceLimits:
 
         That of an exempt address, too: it has no limits, and its turn like anybody else's.
         """
-        return self._networks(address) if address else ""
+        return self._look_up(address)[0] if address else ""
 
     def source_of_service(self, address: str | None) -> str | None:
         """The same for an address that a service says, which is no peer's."""
-        return None if address is None else self._of(address)
+        if address is None:
+            return None
+        network, exempt = self._look_up(address)
+        return None if exempt else network
 
     async def wait(self, source: str | None, user: str, client_gone: ClientGone) -> int:
         """Wait as long as a login from there has to, in milliseconds; 0 at once for most.
@@ -241,18 +243,14 @@ class SourceLimits:
                 self._timer.cancel()
             self._timer, self._due = loop.call_at(due, self.tell), due
 
-    def _limited(self, address: str) -> str | None:
+    def _network(self, address: str) -> tuple[str, bool]:
+        """Its network, and whether it is exempt from limits."""
         found = ipaddress.ip_address(address)
-        if any(found in network for network in self._exempt):
-            return None
-        return self.network(address)
-
-    def _network(self, address: str) -> str:
-        found = ipaddress.ip_address(address)
+        exempt = any(found in network for network in self._exempt)
         bits = self._bits[found.version]
         if bits == found.max_prefixlen:
-            return address
-        return str(ipaddress.ip_network((address, bits), strict=False))
+            return address, exempt
+        return str(ipaddress.ip_network((address, bits), strict=False)), exempt
 
 
 class _Unread:
