@@ -18,6 +18,7 @@ import httpx
 import pytest
 
 from cerrojo_client import REFUSE, Cerrojo
+from cerrojo_client.client import MOST_DEADLINE_SECONDS
 from gateway.errors import UnauthorizedError
 from gateway.tokens import Scope, ServiceTokens
 from tests.acceptance.system import SERVICE_TOKEN, RunningSystem
@@ -34,7 +35,7 @@ LogIn = Callable[[httpx.AsyncClient, str, str], Awaitable[httpx.Response]]
 @pytest.fixture
 def environment(system: RunningSystem) -> dict[str, str]:
     """What integrate.md exports, of a system that has nothing against the pages' users."""
-    with Cerrojo(system.login_url, SERVICE_TOKEN, deadline=PATIENCE_SECONDS) as client:
+    with Cerrojo(system.login_url, SERVICE_TOKEN, deadline=MOST_DEADLINE_SECONDS) as client:
         for user in ("ana", "ben", "ben@example.com"):
             system.lift(user)
             assert client.report(user, right=True, on_undecided=REFUSE).lets_in

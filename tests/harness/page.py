@@ -29,11 +29,11 @@ PORT = "8000"
 PATIENCE_SECONDS = 60.0
 
 _PATIENT = {
-    'os.environ["CERROJO_TOKEN"])': 'os.environ["CERROJO_TOKEN"], deadline=120.0)',
+    'os.environ["CERROJO_TOKEN"])': 'os.environ["CERROJO_TOKEN"], deadline=30.0)',
     'app.config["CERROJO_TOKEN"] =': (
-        'app.config["CERROJO_DEADLINE_SECONDS"] = 120\napp.config["CERROJO_TOKEN"] ='
+        'app.config["CERROJO_DEADLINE_SECONDS"] = 30\napp.config["CERROJO_TOKEN"] ='
     ),
-    "CERROJO_ON_UNDECIDED =": "CERROJO_DEADLINE_SECONDS = 120\nCERROJO_ON_UNDECIDED =",
+    "CERROJO_ON_UNDECIDED =": "CERROJO_DEADLINE_SECONDS = 30\nCERROJO_ON_UNDECIDED =",
 }
 """A busy machine is not what a test is about."""
 

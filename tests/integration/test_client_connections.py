@@ -102,7 +102,7 @@ EACH = pytest.mark.parametrize("report", [blocking, awaited])
 @EACH
 def test_a_connection_serves_many_attempts(server: Server, report: Report):
     """A new one for each would cost more than the verdict."""
-    verdicts = report(server, 60.0, REQUESTS)
+    verdicts = report(server, 30.0, REQUESTS)
     assert [verdict.kind for verdict in verdicts] == [Kind.ACCEPTED] * REQUESTS
     assert (server.connections, len(server.requests)) == (1, REQUESTS)
 
@@ -111,7 +111,7 @@ def test_a_connection_serves_many_attempts(server: Server, report: Report):
 def test_a_broken_connection_is_taken_anew_for_the_same_attempt(server: Server, report: Report):
     """The same bytes are sent again, key and all."""
     server.breaks = 2
-    (verdict,) = report(server, 60.0, 1)
+    (verdict,) = report(server, 30.0, 1)
     assert verdict.kind is Kind.ACCEPTED
     assert (server.connections, len(set(server.requests))) == (3, 1)
     assert b"idempotency-key: " in server.requests[0].lower()
@@ -134,5 +134,5 @@ def test_nothing_goes_to_a_proxy_of_the_environment(
     """The token would go there, too."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
-    (verdict,) = report(server, 60.0, 1)
+    (verdict,) = report(server, 30.0, 1)
     assert verdict.kind is Kind.ACCEPTED

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Generator
+from contextlib import aclosing, closing
+from ssl import create_default_context
 from types import TracebackType
 from typing import Any, Self, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import httpx
 
 from cerrojo_client.conversation import (
     Decided,
+    Heard,
     Step,
     Undecided,
     Unusable,
@@ -26,6 +30,8 @@ from cerrojo_client.verdict import Kind, OnUndecided, Verdict, blocked, decided,
 
 DEADLINE_SECONDS = 10.0
 """Twice a gateway's own, so that a second one can be asked where the first does not answer."""
+MOST_DEADLINE_SECONDS = 30.0
+"""For so long an attempt's key is known; sent again later, it may count as another attempt."""
 
 USER_AGENT_MAX = 512  # characters
 USER_MAX = 1024  # characters; Cerrojo's limit is far lower, and a URL has one, too
@@ -34,15 +40,20 @@ _LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=100, keepa
 _NO_NAME = "Nobody can have this user name"
 
 T = TypeVar("T")
-Steps = Generator[Step, httpx.Response | None, T]
+Steps = Generator[Step, Heard, T]
 
 
 class _Endpoint:
     """Where Cerrojo is, what the requests to it look like, and what its answers mean."""
 
     def __init__(self, url: str, token: str, deadline: float) -> None:
-        if not url.startswith(("http://", "https://")):
+        if not _is_base(url):
             raise ValueError(f"url is {url!r}: name Cerrojo's login port, as http://127.0.0.1:3000")
+        if not 0 < deadline <= MOST_DEADLINE_SECONDS:
+            raise ValueError(
+                f"deadline is {deadline} seconds: give more than 0 and at most "
+                f"{MOST_DEADLINE_SECONDS:g}, for which a repeated attempt is known"
+            )
         if not _is_visible_ascii(token):
             raise ValueError("token is no service token: it has visible ASCII characters only")
         self._url = url.rstrip("/")
@@ -121,7 +132,8 @@ class Cerrojo(_Endpoint):
     """A client that blocks its thread. Threads may share one, and then share its connections.
 
     ``url`` is the login port's, ``token`` a service token, ``deadline`` the seconds that Cerrojo
-    may take for a login in all. ``transport`` is httpx', for a proxy or certificates of one's own.
+    may take for a login in all, 30 at most. ``ca_file`` has the certificates of who signed
+    Cerrojo's own, where the system does not know them. ``transport`` is httpx', for a proxy.
     A process that forks makes its client afterwards.
     """
 
@@ -131,21 +143,29 @@ class Cerrojo(_Endpoint):
         token: str,
         *,
         deadline: float = DEADLINE_SECONDS,
+        ca_file: str | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         super().__init__(url, token, deadline)
-        transport = transport or httpx.HTTPTransport(limits=_LIMITS, trust_env=False)
-        # The token goes where it is said, and not to a proxy that the environment names.
-        self._http = httpx.Client(transport=transport, trust_env=False)
+        # Not httpx' client, which logs each URL with the name in it. And the token goes where it is
+        # said, not to a proxy that the environment names.
+        self._transport = transport or httpx.HTTPTransport(
+            verify=create_default_context(cafile=ca_file), limits=_LIMITS, trust_env=False
+        )
 
     @classmethod
     def configured(cls, get: Callable[[str, Any], Any]) -> Self:
-        """By a framework's settings: CERROJO_URL, CERROJO_TOKEN, CERROJO_DEADLINE_SECONDS if set.
+        """By a framework's settings: CERROJO_URL and CERROJO_TOKEN.
 
-        ``get`` is given a name and a default.
+        CERROJO_DEADLINE_SECONDS and CERROJO_CA_FILE where they are set. ``get`` is given a name and
+        a default.
         """
-        deadline = float(get("CERROJO_DEADLINE_SECONDS", DEADLINE_SECONDS))
-        return cls(get("CERROJO_URL", ""), get("CERROJO_TOKEN", ""), deadline=deadline)
+        return cls(
+            get("CERROJO_URL", ""),
+            get("CERROJO_TOKEN", ""),
+            deadline=float(get("CERROJO_DEADLINE_SECONDS", DEADLINE_SECONDS)),
+            ca_file=get("CERROJO_CA_FILE", None),
+        )
 
     def login(
         self,
@@ -197,7 +217,7 @@ class Cerrojo(_Endpoint):
 
     def close(self) -> None:
         """Close the connections."""
-        self._http.close()
+        self._transport.close()
 
     def __enter__(self) -> Self:
         """The client, which is closed at the end."""
@@ -225,11 +245,13 @@ class Cerrojo(_Endpoint):
             result: T = end.value
             return result
 
-    def _send(self, request: httpx.Request) -> httpx.Response | None:
+    def _send(self, request: httpx.Request) -> Heard:
         try:
-            return self._http.send(request)
-        except httpx.RequestError:
-            return None
+            with closing(self._transport.handle_request(request)) as response:
+                response.read()
+            return response
+        except httpx.RequestError as error:
+            return error
 
 
 class AsyncCerrojo(_Endpoint):
@@ -241,11 +263,13 @@ class AsyncCerrojo(_Endpoint):
         token: str,
         *,
         deadline: float = DEADLINE_SECONDS,
+        ca_file: str | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         super().__init__(url, token, deadline)
-        transport = transport or httpx.AsyncHTTPTransport(limits=_LIMITS, trust_env=False)
-        self._http = httpx.AsyncClient(transport=transport, trust_env=False)
+        self._transport = transport or httpx.AsyncHTTPTransport(
+            verify=create_default_context(cafile=ca_file), limits=_LIMITS, trust_env=False
+        )
 
     async def login(
         self,
@@ -295,7 +319,7 @@ class AsyncCerrojo(_Endpoint):
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._http.aclose()
+        await self._transport.aclose()
 
     async def __aenter__(self) -> Self:
         """The client, which is closed at the end."""
@@ -323,11 +347,29 @@ class AsyncCerrojo(_Endpoint):
             result: T = end.value
             return result
 
-    async def _send(self, request: httpx.Request) -> httpx.Response | None:
+    async def _send(self, request: httpx.Request) -> Heard:
         try:
-            return await self._http.send(request)
-        except httpx.RequestError:
-            return None
+            async with aclosing(await self._transport.handle_async_request(request)) as response:
+                await response.aread()
+            return response
+        except httpx.RequestError as error:
+            return error
+
+
+def _is_base(url: str) -> bool:
+    """Whether a path can be put behind it."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:  # no such port, or half an IPv6 address
+        return False
+    return (
+        parts.scheme in ("http", "https")
+        and bool(parts.hostname)
+        and port != 0
+        and "@" not in parts.netloc
+        and not (set(url) & set("?#") or re.search(r"[^!-~]", url))
+    )
 
 
 def _is_name(user: str) -> bool:

@@ -1,7 +1,7 @@
 """What is sent, when it is sent again and what the answers mean, without any sending.
 
 A conversation is a generator: it yields a request to send or the seconds to wait, is sent the
-response (None for a connection that broke), and returns Cerrojo's answer. So the two clients share
+response (or the error where there was none), and returns Cerrojo's answer. So the two clients share
 all of it, and a test needs no clock.
 """
 
@@ -23,9 +23,12 @@ FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 1.0
 CONNECT_SECONDS = 2.0
 """A host that takes longer to accept a connection is down; another one may be behind the name."""
+ANSWER_SECONDS = 6.0
+"""A gateway answers within its deadline, 5 seconds; one that is silent for longer is down."""
 
+_MOST_SECONDS = {"connect": CONNECT_SECONDS, "read": ANSWER_SECONDS}
 _AGAIN = {408, 425, 429, 500, 502, 503, 504}  # of Cerrojo, or of a proxy before it
-_UNUSABLE = {400, 413, 414, 431}  # what came from the person cannot be an attempt
+_TOO_LONG = {413, 414, 431}  # what came from the person, for Cerrojo or for a proxy before it
 
 
 class CerrojoError(Exception):
@@ -60,7 +63,9 @@ class Undecided:
 
 Answer = Decided | Unusable | Undecided
 Step = httpx.Request | float
-Conversation = Generator[Step, httpx.Response | None, Answer]
+Heard = httpx.Response | httpx.RequestError | None
+"""What comes of a step: nothing of a wait."""
+Conversation = Generator[Step, Heard, Answer]
 
 
 class TimeLeft(dict[str, float]):
@@ -74,7 +79,7 @@ class TimeLeft(dict[str, float]):
     def get(self, key: str, default: Any = None) -> float:
         """Seconds for this step: of the pool, connect, write or read."""
         left = max(self._due - self._clock(), 0.001)
-        return min(left, CONNECT_SECONDS) if key == "connect" else left
+        return min(left, _MOST_SECONDS.get(key, left))
 
 
 def converse(request: httpx.Request, due: float, clock: Callable[[], float]) -> Conversation:
@@ -82,18 +87,19 @@ def converse(request: httpx.Request, due: float, clock: Callable[[], float]) -> 
     request.extensions["timeout"] = TimeLeft(due, clock)
     pause = FIRST_PAUSE_SECONDS
     while True:
-        response = yield request
-        answer = None if response is None else _read(response)
-        if answer is not None:
-            return answer
-        asked = None if response is None else _retry_after(response)
+        asked, heard = None, (yield request)
+        if isinstance(heard, httpx.Response):
+            answer = _read(heard)
+            if answer is not None:
+                return answer
+            asked = _retry_after(heard)
         if asked is None:
             wait = random.uniform(0, pause)  # noqa: S311  # no secret
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
         else:
             wait = asked + random.uniform(0, FIRST_PAUSE_SECONDS)  # noqa: S311  # no secret
         if clock() + wait >= due:
-            logger.warning("Cerrojo decided nothing before the deadline")
+            logger.warning("Cerrojo decided nothing before the deadline: %r", heard)
             return Undecided(max(1, math.ceil(asked or 1)))
         yield wait
 
@@ -107,7 +113,7 @@ def _read(response: httpx.Response) -> Answer | None:
         str((body or {}).get(name) or default)
         for name, default in (("code", "unknown"), ("error", "no reason was given"))
     )
-    if response.status_code in _UNUSABLE:
+    if response.status_code in _TOO_LONG or (response.status_code == 400 and body is not None):
         return Unusable(sentence)
     if response.status_code in _AGAIN:
         logger.info("Cerrojo answered %d (%s): %s", response.status_code, code, sentence)

@@ -12,6 +12,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.backends import ModelBackend
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
+from django.views.decorators.debug import sensitive_variables
 
 from cerrojo_client import Cerrojo, OnUndecided
 
@@ -27,16 +28,16 @@ class CerrojoMixin:
 
     def counted_name(self, username: str) -> str:
         """The name under which Cerrojo counts: the account's own, however a database compares."""
-        with suppress(get_user_model().DoesNotExist):
-            return str(
-                get_user_model()._default_manager.get_by_natural_key(username).get_username()
-            )
+        users: Any = get_user_model()
+        with suppress(users.DoesNotExist):
+            return str(users._default_manager.get_by_natural_key(username).get_username())
         return username
 
     def source(self, request: HttpRequest | None) -> str | None:
         """The person's IP address, if it is known: REMOTE_ADDR may be that of a proxy."""
         return None
 
+    @sensitive_variables()  # type: ignore[untyped-decorator]  # a report of an error shows them
     def authenticate(
         self, request: Any, username: Any = None, password: Any = None, **kwargs: Any
     ) -> Any:
@@ -44,14 +45,13 @@ class CerrojoMixin:
         username = kwargs.get(get_user_model().USERNAME_FIELD) if username is None else username
         if username is None or password is None:
             return None
-        account: Any = None
+        found: list[Any] = []
         checks: Any = super()
 
         def check() -> bool:
-            nonlocal account
             with suppress(PermissionDenied):
-                account = checks.authenticate(request, username, password, **kwargs)
-            return account is not None
+                found.append(checks.authenticate(request, username, password, **kwargs))
+            return bool(found) and found[0] is not None
 
         verdict = client().login(
             self.counted_name(username),
@@ -63,9 +63,10 @@ class CerrojoMixin:
         if request is not None:
             getattr(request, "_request", request).cerrojo_verdict = verdict  # also REST framework's
         if verdict.lets_in:
-            return account
+            return found[0]
         raise PermissionDenied(verdict.sentence)
 
+    @sensitive_variables()  # type: ignore[untyped-decorator]
     async def aauthenticate(self, request: Any, **credentials: Any) -> Any:
         """In a thread: Django's own would check the password past `authenticate`."""
         return await sync_to_async(self.authenticate)(request, **credentials)

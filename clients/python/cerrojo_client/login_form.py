@@ -18,6 +18,7 @@ from cerrojo_client.verdict import Kind, Verdict, decided, invalid
 
 BODY_MAX = 65_536  # bytes
 
+_ELSEWHERE = (307, 308)
 _TYPES = {"form": "application/x-www-form-urlencoded", "json": "application/json"}
 
 
@@ -34,11 +35,12 @@ class LoginForm:
     """A login as it is."""
 
     paths: Iterable[str]
-    """Every path at which its view answers; a slash at the end makes no other path."""
+    """Every path at which its view answers; a slash or a newline at the end makes no other path."""
     user_field: str
     """The field with the name by which an account is known, and by no other one."""
     right: Container[int]
-    """The statuses of a login that succeeded; every other one is taken for a wrong password."""
+    """The statuses of a login that succeeded. Every other one is taken for a wrong password, but
+    for 307 and 308, which say where to send the same password: no view has checked it yet."""
     no_outcome: Container[int] = ()
     """Statuses that never depend on the password, as of a missing CSRF token; not counted."""
     reads: Literal["form", "json"] = "form"
@@ -55,8 +57,9 @@ class LoginForm:
 
     def concerns(self, method: str, path: str) -> bool:
         """Whether this request may be a login."""
+        # Starlette's routes are expressions with a $, which stands before a last newline, too.
         ours = (other.rstrip("/") for other in self.paths)
-        return method not in ("GET", "HEAD", "OPTIONS") and path.rstrip("/") in ours
+        return method not in ("GET", "HEAD", "OPTIONS") and path.rstrip("/\n") in ours
 
     def size(self, content_length: str | None) -> int:
         """How many bytes to read, where the server does not say where the body ends; or Settled."""
@@ -83,9 +86,11 @@ class LoginForm:
 
     def is_right(self, status: int) -> bool:
         """What the view's answer says about the password; or Settled, if it is the answer."""
-        if status in self.no_outcome:
+        if status in self.right:
+            return True
+        if status in _ELSEWHERE or status in self.no_outcome:
             raise Settled(decided(Kind.REJECTED))
-        return status in self.right
+        return False
 
     def refusal(self, verdict: Verdict) -> tuple[int, list[tuple[str, str]], bytes]:
         """Status, headers and body of the answer in the place of the view's."""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import threading
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, Protocol
 
 import httpx
 import pytest
+import trustme
 
 from cerrojo_client import PASS, REFUSE, AsyncCerrojo, Cerrojo, CerrojoError, Kind, Verdict
 from cerrojo_client.client import DEADLINE_SECONDS
@@ -243,7 +247,12 @@ def test_what_the_check_raises_is_not_reported(client: Either, fake: FakeCerrojo
 
 @pytest.mark.parametrize(
     "arguments",
-    [("cerrojo:3000", TOKEN), (URL, ""), (URL, "two words"), (URL, "a\nb"), (URL, "ñ")],
+    [
+        *((URL, ""), (URL, "two words"), (URL, "a\nb"), (URL, "ñ")),
+        *((url, TOKEN) for url in ("cerrojo:3000", "http://", "http:// x", "http://a:0")),
+        *((url, TOKEN) for url in ("http://a:99999", "http://[::1", "http://u@a", "http://ñ")),
+        *((URL + end, TOKEN) for end in (" ", "?x=1", "#", "\n")),
+    ],
 )
 @pytest.mark.parametrize("kind", [Cerrojo, AsyncCerrojo])
 def test_a_url_or_token_that_cannot_be_one_is_refused_at_the_start(
@@ -278,18 +287,70 @@ def test_threads_may_share_a_client(fake: FakeCerrojo):
 
 def test_a_client_is_closed_at_the_end_of_its_block(fake: FakeCerrojo):
     """With its connections."""
+    closed: list[str] = []
+
+    class Noted(httpx.MockTransport):
+        def close(self) -> None:
+            closed.append("Cerrojo")
+
+        async def aclose(self) -> None:
+            closed.append("AsyncCerrojo")
 
     async def used() -> None:
-        async with AsyncCerrojo(URL, TOKEN, transport=httpx.MockTransport(fake)) as other:
-            await other.block("ana", on_undecided=REFUSE)
-        with pytest.raises(RuntimeError, match="closed"):
+        async with AsyncCerrojo(URL, TOKEN, transport=Noted(fake)) as other:
             await other.block("ana", on_undecided=REFUSE)
 
-    with Cerrojo(URL, TOKEN, transport=httpx.MockTransport(fake)) as client:
-        client.block("ana", on_undecided=REFUSE)
-    with pytest.raises(RuntimeError, match="closed"):
+    with Cerrojo(URL, TOKEN, transport=Noted(fake)) as client:
         client.block("ana", on_undecided=REFUSE)
     asyncio.run(used())
+    assert closed == ["Cerrojo", "AsyncCerrojo"]
+
+
+def test_no_name_is_logged(client: Either, caplog: pytest.LogCaptureFixture):
+    """People type passwords into that field, and httpx would log each URL."""
+    with caplog.at_level("INFO"):
+        assert client.login("typed-by-mistake", wrong, on_undecided=REFUSE).status == 401
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("deadline", [0.0, -1.0, 30.5, 600.0, float("nan"), float("inf")])
+def test_a_deadline_is_no_longer_than_a_key_is_known(deadline: float):
+    """Beyond it, a repeated attempt may count twice."""
+    with pytest.raises(ValueError, match="deadline is"):
+        Cerrojo(URL, TOKEN, deadline=deadline)
+
+
+@pytest.mark.parametrize("kind", [Cerrojo, AsyncCerrojo])
+def test_a_certificate_of_one_s_own_is_verified_by_its_file(
+    kind: type[Cerrojo] | type[AsyncCerrojo], tmp_path: Path
+):
+    """And by no other."""
+    authority, server = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(server)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+
+    async def blocked(ca_file: str | None) -> int | None:
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with suppress(asyncio.IncompleteReadError):  # who does not trust us says nothing
+                await reader.readuntil(b"\r\n\r\n")
+            writer.write(b'HTTP/1.1 200 OK\r\nContent-Length: 17\r\n\r\n{"blocked":false}')
+            await writer.drain()
+            writer.close()
+
+        listening = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=server)
+        port = listening.sockets[0].getsockname()[1]
+        client = kind(f"https://localhost:{port}", TOKEN, deadline=1.0, ca_file=ca_file)
+        if isinstance(client, AsyncCerrojo):
+            verdict = await client.block("ana", on_undecided=REFUSE)
+            await client.close()
+        else:
+            verdict = await asyncio.to_thread(client.block, "ana", on_undecided=REFUSE)
+            client.close()
+        listening.close()
+        return verdict and verdict.status
+
+    assert asyncio.run(blocked(str(tmp_path / "ca.pem"))) is None
+    assert asyncio.run(blocked(None)) == 503
 
 
 def test_a_framework_s_settings_make_a_client():
@@ -298,5 +359,7 @@ def test_a_framework_s_settings_make_a_client():
     assert Cerrojo.configured(settings.get)._deadline == DEADLINE_SECONDS
     settings["CERROJO_DEADLINE_SECONDS"] = "3"
     assert Cerrojo.configured(settings.get)._deadline == 3.0
+    with pytest.raises(FileNotFoundError):
+        Cerrojo.configured({**settings, "CERROJO_CA_FILE": "no.pem"}.get)
     with pytest.raises(ValueError, match="url is ''"):
         Cerrojo.configured({}.get)

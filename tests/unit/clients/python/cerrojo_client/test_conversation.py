@@ -8,12 +8,14 @@ import httpx
 import pytest
 
 from cerrojo_client.conversation import (
+    ANSWER_SECONDS,
     CONNECT_SECONDS,
     FIRST_PAUSE_SECONDS,
     LONGEST_PAUSE_SECONDS,
     Answer,
     CerrojoError,
     Decided,
+    Heard,
     TimeLeft,
     Undecided,
     Unusable,
@@ -21,6 +23,7 @@ from cerrojo_client.conversation import (
 )
 
 DUE = 10.0
+BROKEN = httpx.ReadError("broken")
 
 
 class Clock:
@@ -33,13 +36,13 @@ class Clock:
         return self.now
 
 
-def hold(responses: Iterable[httpx.Response | None]) -> tuple[Answer, list[httpx.Request | float]]:
+def hold(responses: Iterable[Heard]) -> tuple[Answer, list[httpx.Request | float]]:
     """What comes of a conversation with these responses, and its steps."""
     clock = Clock()
     conversation = converse(httpx.Request("POST", "http://cerrojo/attempts"), DUE, clock)
     steps: list[httpx.Request | float] = []
     coming = iter(responses)
-    response: httpx.Response | None = None
+    response: Heard = None
     try:
         while True:
             steps.append(step := conversation.send(response))
@@ -75,7 +78,7 @@ def test_a_decision_is_returned_at_once():
 def test_what_decides_nothing_is_asked_again_by_the_same_request(status: int):
     """The key is in it, so it is one attempt; a proxy's error may have any body."""
     answer, steps = hold(
-        [httpx.Response(status, text="<html>"), None, httpx.Response(200, json={"a": 1})]
+        [httpx.Response(status, text="<html>"), BROKEN, httpx.Response(200, json={"a": 1})]
     )
     assert answer == Decided({"a": 1})
     assert len(requests(steps)) == 3
@@ -96,10 +99,12 @@ def test_a_wait_beyond_the_deadline_is_not_begun():
     assert waits(steps) == []
 
 
-def test_broken_connections_are_tried_until_the_deadline():
-    """With pauses that grow, and not without end."""
-    answer, steps = hold(None for _ in iter(int, 1))
+def test_broken_connections_are_tried_until_the_deadline(caplog: pytest.LogCaptureFixture):
+    """With pauses that grow, not without end, and the log says what went wrong."""
+    refused = httpx.ConnectError("certificate verify failed")
+    answer, steps = hold(refused for _ in iter(int, 1))
     assert answer == Undecided(1)
+    assert "certificate verify failed" in caplog.text
     assert 10 < len(requests(steps)) < 200
     assert max(waits(steps)) <= LONGEST_PAUSE_SECONDS
 
@@ -120,6 +125,7 @@ def test_a_name_that_cerrojo_does_not_take_is_no_error_of_the_caller(status: int
         ),
         (httpx.Response(403, json={"error": "Set it", "code": "not_enabled"}), "not_enabled"),
         (httpx.Response(409, json={"error": "Another body", "code": "key_reused"}), "key_reused"),
+        (httpx.Response(400, text="plain HTTP was sent to the HTTPS port"), "unexpected"),
         (httpx.Response(404, text="<html>"), "unexpected"),
         (httpx.Response(301, headers={"Location": "https://cerrojo/"}), "unexpected"),
         (httpx.Response(200, text="hello"), "unexpected"),
@@ -137,6 +143,7 @@ def test_each_step_has_the_time_that_is_left():
     clock = Clock()
     left = TimeLeft(DUE, clock)
     assert (left.get("pool"), left.get("connect")) == (DUE, CONNECT_SECONDS)
+    assert left.get("read") == ANSWER_SECONDS < DUE  # so that a second gateway is asked
     clock.now = 9.0
     assert (left.get("read"), left.get("connect")) == (1.0, 1.0)
     clock.now = 11.0

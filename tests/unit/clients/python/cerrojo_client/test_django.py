@@ -14,8 +14,8 @@ from django.conf import settings
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 
-from cerrojo_client import Cerrojo
-from tests.unit.clients.python.fake import TOKEN, FakeCerrojo
+from cerrojo_client import Cerrojo, CerrojoError
+from tests.unit.clients.python.fake import TOKEN, FakeCerrojo, error
 
 HERE = "tests.unit.clients.python.cerrojo_client.test_django"
 
@@ -118,6 +118,42 @@ def test_the_asynchronous_way_is_no_way_around(backend: Any, fake: FakeCerrojo):
     assert asyncio.run(guessed()) == [None] * 7
     assert len(fake.bodies) == 5
     assert fake.failures["ana"] == 5
+
+
+@pytest.mark.parametrize("broken", ["the client", "the check"])
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_no_report_of_an_error_has_the_password(
+    backend: Any,
+    fake: FakeCerrojo,
+    monkeypatch: pytest.MonkeyPatch,
+    broken: str,
+    asynchronous: bool,
+):
+    """It has the variables of each frame, and goes to administrators and services."""
+    from django.contrib.auth import aauthenticate
+    from django.contrib.auth.backends import ModelBackend
+    from django.views.debug import ExceptionReporter
+
+    def fail(self: Any, request: Any, username: str, password: str) -> Any:
+        raise CerrojoError(500, "broken", "for a test")
+
+    if broken == "the client":
+        fake.trouble.append(error(401, "unauthorized"))
+    else:
+        monkeypatch.setattr(ModelBackend, "authenticate", fail)
+
+    async def guess() -> Any:
+        return await aauthenticate(None, username="ana", password="typed-password")
+
+    with pytest.raises(CerrojoError) as raised:
+        asyncio.run(guess()) if asynchronous else authenticate("typed-password")
+    reporter = ExceptionReporter(None, raised.type, raised.value, raised.tb)
+    frames = [
+        f for f in reporter.get_traceback_frames() if "python/cerrojo_client" in f["filename"]
+    ]
+    frames = [f for f in frames if "/tests/" not in f["filename"]]
+    assert len(frames) > 2
+    assert not [f["function"] for f in frames if "typed-password" in str(f["vars"])]
 
 
 def test_a_name_is_counted_as_the_account_has_it(

@@ -107,6 +107,8 @@ def test_json_that_may_be_read_differently_is_refused(body: bytes, status: int):
     [
         ("POST", "/login", True),
         ("POST", "/login/", True),
+        ("POST", "/login\n", True),
+        ("POST", "/login\n/", True),
         ("PUT", "/login", True),
         ("GET", "/login", False),
         ("POST", "/logout", False),
@@ -123,9 +125,11 @@ def test_a_status_that_is_not_known_is_a_wrong_password():
     assert [form.is_right(status) for status in (302, 200, 401, 418, 500)] == [
         *(True, False, False, False, False)
     ]
-    with pytest.raises(Settled) as settled:
-        form.is_right(403)
-    assert settled.value.verdict.may_tell
+    for status in (403, 307, 308):
+        with pytest.raises(Settled) as settled:
+            form.is_right(status)
+        assert settled.value.verdict.may_tell
+    assert LoginForm(paths=["/login"], user_field="u", right={307}).is_right(307)
 
 
 @pytest.mark.parametrize("length", [None, "", "-1", "1e3", "٣", "chunked"])
