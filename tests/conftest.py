@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
-import secrets
 import signal
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import hypothesis
@@ -23,7 +21,7 @@ from sql.topology import settle_partitions
 from tests.harness import small_disk
 from tests.kafka import new_topics
 from tests.paths import PROJECT
-from tests.postgres import EMPTY, create_database, drop_database
+from tests.postgres import EMPTY, create_database, temporary_database
 
 # It builds a parser of IRIs when it is imported: three seconds of each worker, for a format that no
 # schema here has.
@@ -160,19 +158,10 @@ def migrated(servers: Servers) -> str:
     return "migrated"
 
 
-@contextmanager
-def _database(servers: Servers, copied: str) -> Iterator[str]:
-    name = f"test_{secrets.token_hex(6)}"
-    with psycopg.connect(servers.database_url, autocommit=True) as connection:
-        create_database(connection, name, copied)
-        yield servers.url(name)
-        drop_database(connection, name)
-
-
 @pytest.fixture
 def database_url(servers: Servers) -> Iterator[str]:
     """An empty database of this test's own, dropped afterwards."""
-    with _database(servers, EMPTY) as url:
+    with temporary_database(servers, EMPTY) as url:
         yield url
 
 
@@ -186,5 +175,5 @@ def topics(kafka: str) -> str:
 @pytest.fixture
 def database(servers: Servers, migrated: str) -> Iterator[str]:
     """A database of this test's own as `python -m sql` and `python -m events` leave it."""
-    with _database(servers, migrated) as url:
+    with temporary_database(servers, migrated) as url:
         yield url

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,6 +11,7 @@ import psycopg
 from psycopg.sql import SQL, Identifier
 
 from local.postgres import OWNER
+from local.servers import Servers
 from sql.roles import GATEWAY, OPERATOR, WORKERS
 
 TRIES = 5
@@ -39,6 +41,19 @@ def create_database(connection: psycopg.Connection[Any], name: str, copied: str 
     """Make a database, as a copy of one to which nobody is connected."""
     template = Identifier(copied)
     connection.execute(SQL("CREATE DATABASE {} TEMPLATE {}").format(Identifier(name), template))
+
+
+@contextmanager
+def temporary_database(servers: Servers, copied: str) -> Iterator[str]:
+    """The URL of a database that is copied now, and dropped at the end.
+
+    It costs a sixth of a second of CPU: tests that leave it as it is may share one.
+    """
+    name = f"test_{secrets.token_hex(6)}"
+    with psycopg.connect(servers.database_url, autocommit=True) as connection:
+        create_database(connection, name, copied)
+        yield servers.url(name)
+        drop_database(connection, name)
 
 
 @contextmanager

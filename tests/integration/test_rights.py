@@ -20,10 +20,17 @@ from local.servers import Servers
 from sql.migrate import migrate
 from sql.roles import GATEWAY, OPERATOR, ROLES, WORKERS
 from tests.paths import PROJECT
-from tests.postgres import as_role
+from tests.postgres import as_role, temporary_database
 from workers.supervisor.retention import apply_retention
 
 DAY_MS = 86_400_000
+
+
+@pytest.fixture(scope="module")
+def unchanged(servers: Servers, migrated: str) -> Iterator[str]:
+    """One database for everything that is refused."""
+    with temporary_database(servers, migrated) as url:
+        yield url
 
 
 def refused(database: str, role: str, statement: str) -> bool:
@@ -103,17 +110,17 @@ REFUSED = {
     ("role", "statement"),
     [(role, statement) for role, statements in REFUSED.items() for statement in statements],
 )
-def test_a_part_is_refused_what_is_not_its(database: str, role: str, statement: str):
+def test_a_part_is_refused_what_is_not_its(unchanged: str, role: str, statement: str):
     """By its own credentials; the owner may do all of it."""
-    with psycopg.connect(database) as connection:
+    with psycopg.connect(unchanged) as connection:
         connection.execute(statement)
         connection.rollback()
-    assert refused(database, role, statement)
+    assert refused(unchanged, role, statement)
 
 
-def test_the_operator_port_writes_no_table(database: str):
+def test_the_operator_port_writes_no_table(unchanged: str):
     """It makes, changes and disables accounts by four functions, and writes nothing else."""
-    with psycopg.connect(database) as connection:
+    with psycopg.connect(unchanged) as connection:
         tables = connection.execute(
             "SELECT relname, (SELECT attname FROM pg_attribute"
             "                  WHERE attrelid = c.oid AND attnum = 1)"
@@ -128,11 +135,11 @@ def test_the_operator_port_writes_no_table(database: str):
             f"DELETE FROM {table}",
             f"TRUNCATE {table}",
         ):
-            assert refused(database, OPERATOR, statement), statement
+            assert refused(unchanged, OPERATOR, statement), statement
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_no_part_may_do_more_than_use_its_tables(database: str, role: str):
+def test_no_part_may_do_more_than_use_its_tables(unchanged: str, role: str):
     """None makes tables or roles, reads files, or changes its own rights."""
     for statement in (
         "CREATE TABLE more (n int)",
@@ -144,8 +151,8 @@ def test_no_part_may_do_more_than_use_its_tables(database: str, role: str):
         "CREATE OR REPLACE FUNCTION password_form(password_hash text) RETURNS text"
         " LANGUAGE sql AS 'SELECT password_hash'",
     ):
-        assert refused(database, role, statement), statement
-    with psycopg.connect(as_role(database, role)) as connection:
+        assert refused(unchanged, role, statement), statement
+    with psycopg.connect(as_role(unchanged, role)) as connection:
         assert (
             connection.execute(
                 "SELECT rolsuper, rolcreatedb, rolcreaterole, rolreplication, rolbypassrls"
@@ -174,9 +181,9 @@ def callable_by_everybody(connection: psycopg.Connection[Any]) -> list[str]:
     return [name for (name,) in rows]
 
 
-def test_everybody_else_may_call_no_function_of_the_owner(database: str):
+def test_everybody_else_may_call_no_function_of_the_owner(unchanged: str):
     """A function that is new may be called by all roles, until that is revoked."""
-    with psycopg.connect(database) as connection:
+    with psycopg.connect(unchanged) as connection:
         assert callable_by_everybody(connection) == []
         owned = connection.execute(
             "SELECT proname, proconfig FROM pg_proc"

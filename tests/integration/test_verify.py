@@ -17,9 +17,11 @@ from events.messages import Attempt, AttemptsMessage, Deleted, Policy, SetPolicy
 from events.messages import new_id as new
 from events.signatures import Opener, Sealer
 from events.signing_keys import KeyFile, make
+from local.servers import Servers
 from oracle.verify import ALL, AUDIT_LOG, Range, Report, verify
 from tests.harness.command import cerrojo, said
 from tests.harness.waiting import wait_until
+from tests.postgres import temporary_database
 from workers.decision.batch import Record, decide, decode, users_of
 from workers.partition.store import Progress, Store
 from workers.supervisor.retention import apply_retention
@@ -33,6 +35,9 @@ WAITING = (
     " WHERE datname = current_database() AND wait_event_type = 'Lock'"
 )
 """Sessions that wait for another one."""
+
+TAMPERED = ("audit", "audit_seals", "partition_progress")
+"""What the tests of changes by hand may leave changed."""
 
 Open = Callable[[int], Store]
 
@@ -111,6 +116,29 @@ def run(database: str, *statements: str, values: Sequence[object] = ()) -> None:
             assert connection.execute(statement, values or None).rowcount != 0, statement
 
 
+@pytest.fixture(scope="module")
+def sealed_once(servers: Servers, migrated: str, keys: KeyFile) -> Iterator[str]:
+    """A database with some batches, and a copy of them."""
+    with temporary_database(servers, migrated) as url:
+        store = Store(url, 2, Sealer(keys, AUDIT_LOG))
+        store.open()
+        some_batches(store)
+        store.close()
+        run(url, *(f"CREATE TABLE kept_{table} AS TABLE {table}" for table in TAMPERED))
+        yield url
+
+
+@pytest.fixture
+def sealed(sealed_once: str, keys: KeyFile) -> Iterator[str]:
+    """The same for each test that changes something in it by hand."""
+    assert verified(sealed_once, keys).differences == []
+    yield sealed_once
+    with psycopg.connect(sealed_once) as connection:
+        for table in TAMPERED:
+            connection.execute(f"DELETE FROM {table}")
+            connection.execute(f"INSERT INTO {table} TABLE kept_{table}")
+
+
 def test_an_audit_as_it_was_written_is_right(store: Store, database: str, keys: KeyFile):
     """And everything in it is judged, as it begins with the log."""
     some_batches(store)
@@ -149,34 +177,28 @@ COLUMNS = {
 
 
 @pytest.mark.parametrize("column", COLUMNS)
-def test_no_column_of_a_row_can_be_changed_by_hand(
-    store: Store, database: str, keys: KeyFile, column: str
-):
+def test_no_column_of_a_row_can_be_changed_by_hand(sealed: str, keys: KeyFile, column: str):
     """Whether it decides anything or not; the place of the row or its batch is told."""
-    some_batches(store)
     change = f"UPDATE audit SET {column} = {COLUMNS[column]} WHERE log_offset = 3"
-    run(database, change)
+    run(sealed, change)
     for opener in (UNSIGNED, Opener(keys, AUDIT_LOG)):
-        first, *_ = verify(database, opener).differences
+        first, *_ = verify(sealed, opener).differences
         assert first.place.offset in (2, 3)
 
 
-def test_every_column_is_tried(database: str):
+def test_every_column_is_tried(sealed: str):
     """A new one has to be sealed, too."""
-    with psycopg.connect(database) as connection:
+    with psycopg.connect(sealed) as connection:
         columns = connection.execute("SELECT * FROM audit LIMIT 0").description or ()
     assert {column.name for column in columns} == COLUMNS.keys()
 
 
 @pytest.mark.parametrize("offset", range(9))
-def test_no_row_can_be_deleted_by_hand(store: Store, database: str, keys: KeyFile, offset: int):
+def test_no_row_can_be_deleted_by_hand(sealed: str, keys: KeyFile, offset: int):
     """Also not an accepted login, after which everything is as it would be without it."""
-    some_batches(store)
-    run(database, f"DELETE FROM audit WHERE log_offset = {offset}")
-    assert any(
-        "rows were deleted" in each.sentence for each in verified(database, keys).differences
-    )
-    assert verify(database, UNSIGNED).differences
+    run(sealed, f"DELETE FROM audit WHERE log_offset = {offset}")
+    assert any("rows were deleted" in each.sentence for each in verified(sealed, keys).differences)
+    assert verify(sealed, UNSIGNED).differences
 
 
 @pytest.mark.parametrize(
@@ -187,33 +209,32 @@ def test_no_row_can_be_deleted_by_hand(store: Store, database: str, keys: KeyFil
     ],
 )
 @pytest.mark.parametrize("salt", ["salt", "NULL"])
-def test_no_row_can_be_inserted_by_hand(
-    store: Store, database: str, keys: KeyFile, place: str, salt: str
-):
+def test_no_row_can_be_inserted_by_hand(sealed: str, keys: KeyFile, place: str, salt: str):
     """In any place, by the look of another row; one also in the place of a quarantined record."""
-    progress = some_batches(store)
-    commit(store, progress, attempt("bob", True))
+    store = Store(sealed, 2, Sealer(keys, AUDIT_LOG))
+    store.open()
+    commit(store, store.claim("me"), attempt("bob", True))
+    store.close()
     if place == "2, 1, 5":
-        run(database, "DELETE FROM audit WHERE log_offset = 5")
+        run(sealed, "DELETE FROM audit WHERE log_offset = 5")
     columns = "id, kind, username, right_password, decision, until_ms, change, policy_version"
     columns += ", reply_partition, source, user_agent, delayed_ms, device, guess"
     run(
-        database,
+        sealed,
         f"INSERT INTO audit (partition, generation, log_offset, appended_ms, {columns}, salt)"
         f" SELECT {place}, appended_ms + 1, {columns}, {salt} FROM audit WHERE log_offset = 2",
     )
-    assert verified(database, keys).differences
+    assert verified(sealed, keys).differences
 
 
-def test_two_rows_cannot_change_places(store: Store, database: str, keys: KeyFile):
+def test_two_rows_cannot_change_places(sealed: str, keys: KeyFile):
     """One after the other is the whole of the promise."""
-    some_batches(store)
     run(
-        database,
+        sealed,
         "UPDATE audit SET log_offset = 103 - log_offset WHERE log_offset IN (3, 4)",
         "UPDATE audit SET log_offset = log_offset - 96 WHERE log_offset >= 99",
     )
-    assert verified(database, keys).differences
+    assert verified(sealed, keys).differences
 
 
 @pytest.mark.parametrize(
@@ -229,27 +250,25 @@ def test_two_rows_cannot_change_places(store: Store, database: str, keys: KeyFil
         "UPDATE partition_progress SET last_seal = NULL",
     ],
 )
-def test_no_seal_can_be_changed_or_deleted(store: Store, database: str, keys: KeyFile, change: str):
+def test_no_seal_can_be_changed_or_deleted(sealed: str, keys: KeyFile, change: str):
     """Nor where the newest one is known."""
-    some_batches(store)
-    run(database, change)
-    assert verified(database, keys).differences
-    assert verify(database, UNSIGNED).differences
+    run(sealed, change)
+    assert verified(sealed, keys).differences
+    assert verify(sealed, UNSIGNED).differences
 
 
 @pytest.mark.parametrize("offsets", [(0, 2), (2, 6), (8, 9)])
 def test_no_batch_can_be_deleted_with_its_seal(
-    store: Store, database: str, keys: KeyFile, offsets: tuple[int, int]
+    sealed: str, keys: KeyFile, offsets: tuple[int, int]
 ):
     """The first one, one between others, and the last one."""
-    some_batches(store)
     run(
-        database,
+        sealed,
         f"DELETE FROM audit WHERE log_offset >= {offsets[0]} AND log_offset < {offsets[1]}",
         f"DELETE FROM audit_seals WHERE to_offset = {offsets[1]}",
     )
-    assert verified(database, keys).differences
-    assert verify(database, UNSIGNED).differences
+    assert verified(sealed, keys).differences
+    assert verify(sealed, UNSIGNED).differences
 
 
 def test_somebody_without_the_key_cannot_seal(store: Store, database: str, keys: KeyFile):
@@ -311,10 +330,9 @@ def test_two_deletions_at_once_empty_each_row_once(store: Store, database: str, 
     assert verified(database, keys).differences == []
 
 
-def test_a_name_cannot_be_taken_out_by_hand(store: Store, database: str, keys: KeyFile):
+def test_a_name_cannot_be_taken_out_by_hand(sealed: str, keys: KeyFile):
     """Also by somebody who knows how deletions do it."""
-    some_batches(store)
-    with psycopg.connect(database, autocommit=True) as connection:
+    with psycopg.connect(sealed, autocommit=True) as connection:
         row = connection.execute(
             "SELECT salt, username, source, user_agent FROM audit WHERE log_offset = 2"
         ).fetchone()
@@ -326,7 +344,7 @@ def test_a_name_cannot_be_taken_out_by_hand(store: Store, database: str, keys: K
             " guess = NULL, salt = %s WHERE log_offset = 2",
             (sha256(salt + lengths + "".join(said).encode()).digest(),),
         )
-    [found] = verified(database, keys).differences
+    [found] = verified(sealed, keys).differences
     assert "no deletion came after it" in found.sentence
 
 
@@ -350,14 +368,13 @@ def test_what_retention_deletes_is_not_missed(store: Store, database: str, keys:
 
 @pytest.mark.parametrize("rest", ["DELETE FROM audit", "UPDATE audit SET salt = NULL"])
 def test_an_audit_without_any_seal_is_not_taken_for_one_that_was_due(
-    store: Store, database: str, keys: KeyFile, rest: str
+    sealed: str, keys: KeyFile, rest: str
 ):
     """With its rows or without: retention cannot have deleted what is younger."""
-    some_batches(store)
-    run(database, "DELETE FROM audit_seals", rest)
-    [found] = verified(database, keys, Range(kept_from_ms=NOW - DAY_MS)).differences
+    run(sealed, "DELETE FROM audit_seals", rest)
+    [found] = verified(sealed, keys, Range(kept_from_ms=NOW - DAY_MS)).differences
     assert "newest seal" in found.sentence
-    assert verified(database, keys, Range(kept_from_ms=NOW + DAY_MS)).differences == []
+    assert verified(sealed, keys, Range(kept_from_ms=NOW + DAY_MS)).differences == []
 
 
 def _day(ms: int) -> str:
