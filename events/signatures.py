@@ -33,6 +33,9 @@ _HEAD = Struct(">B4sQ")  # the first byte, the key's id, the stamp
 _MAC_BYTES = 16
 _BODY_AT = _HEAD.size + _MAC_BYTES
 
+_NO_KEY = b"\xff\xff"
+"""In the place of a key's length. So nothing signs a key that is so long, and none is believed."""
+
 _KINDS: dict[Role, tuple[str, ...]] = {
     "gateway": ("attempt", "registered", "password", "outcomes"),
     "operator": (
@@ -136,6 +139,8 @@ class Opener:
         self, partition: int, key: bytes | None, value: bytes | None, appended_ms: int
     ) -> Checked:
         """The same whatever time has passed, with the role that signed it, and the stamp."""
+        if self._keys is not None and key is not None and len(key) >= 0xFFFF:
+            raise RefusedError("forged", f"its key has {len(key)} bytes, which no signature covers")
         if not value or value[0] != FIRST_BYTE:
             if self._keys is not None:
                 if appended_ms >= self._unsigned_until_ms:
@@ -201,7 +206,7 @@ def role_of(body: bytes) -> Role | None:
 
 
 def _signed(head: bytes, key: bytes | None, body: bytes) -> bytes:
-    return head + (b"\xff\xff" if key is None else _field(key)) + body
+    return head + (_NO_KEY if key is None else _field(key)) + body
 
 
 def _field(value: bytes) -> bytes:

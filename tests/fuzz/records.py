@@ -81,6 +81,8 @@ def run(
             value = _envelope(
                 mutator, value, sealers[topic].seal(role, value, partition, key, now_ms)
             )
+            if mutator.random.random() < 0.01:  # of which each has some 64 KB
+                key, is_message = b"k" * mutator.random.choice((65_534, 65_535, 65_536)), False
             producer.produce(topic, value, key, partition, on_delivery=delivered)
             producer.poll(0)
             written[f"{topic}, {'messages' if is_message else 'none'}"] += 1

@@ -142,6 +142,26 @@ def test_in_another_place_it_is_worth_nothing(keys: KeyFile, value: bytes, place
     assert why(Opener(keys, TOPIC).open, *place, value, NOW_MS) == "forged"
 
 
+@pytest.mark.parametrize("length", [65_535, 65_536, 200_000])
+def test_no_key_is_longer_than_a_signature_can_say(
+    keys: KeyFile, value: bytes, length: int
+) -> None:
+    """Whoever may write to a topic could stop all that reads it; also by what needs no signature,
+    as what is believed is signed anew when it is replayed."""
+    opener, key = Opener(keys, TOPIC, NOW_MS + 1), b"k" * length
+    assert why(opener.open, PARTITION, key, value, NOW_MS) == "forged"
+    assert why(opener.check, PARTITION, key, BODY, NOW_MS) == "forged"
+    assert Opener(None, TOPIC).open(PARTITION, key, value, NOW_MS) == BODY
+
+
+def test_no_key_can_be_cut_from_a_message(keys: KeyFile) -> None:
+    """The length of the longest one would be the mark of none."""
+    cut = b"k" * 65_535
+    value = Sealer(keys, TOPIC).seal("gateway", cut + BODY, PARTITION, None, NOW_MS)
+    moved = value[: -len(cut + BODY)] + BODY
+    assert why(Opener(keys, TOPIC).open, PARTITION, cut, moved, NOW_MS) == "forged"
+
+
 def test_on_another_topic_it_is_worth_nothing(keys: KeyFile, value: bytes) -> None:
     """Also not on that of another system, which has another prefix."""
     for topic in ("verdicts", "other.attempts"):
