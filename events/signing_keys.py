@@ -101,6 +101,7 @@ class KeyFile:
         self._roles = ROLES_OF[part]
         self._may_have = MAY_HAVE[part]
         self._seen: object = None
+        self._said: str | None = None
         self._look_at = 0.0
         try:
             self._seen = self._version()
@@ -129,20 +130,21 @@ class KeyFile:
         return found
 
     def _look(self) -> None:
-        before = self._seen
         try:
-            self._seen = self._version()
-            if self._seen != before:
+            version = self._version()
+            if version != self._seen:
                 self._keys = self._read()
+                self._seen, self._said = version, None
         except (OSError, ValueError) as error:
-            if isinstance(error, OSError):
-                self._seen = None
-            if self._seen != before:  # else it was said
+            self._seen = None  # to be read again: chmod, which may mend it, changes no version
+            why = error.strerror if isinstance(error, OSError) else str(error)
+            if why != self._said:
+                self._said = why
                 logger.error(
                     f"A file of signing keys in {SETTING} cannot be used; those that it had stay "
                     "in force",
                     path=str(self.path),
-                    reason=error.strerror if isinstance(error, OSError) else str(error),
+                    reason=why,
                 )
 
     def _version(self) -> object:
@@ -218,10 +220,13 @@ def sign_with(folder: Path, key_id: str) -> None:
 
 
 def retire(folder: Path, key_id: str, now_ms: int) -> None:
-    """Believe nothing by this key that the log gets later. Raises OSError and ValueError."""
+    """Believe nothing by this key that the log gets later, or got since it was retired.
+
+    Raises OSError and ValueError.
+    """
     keys = all_keys(folder)
     key = _take(keys, key_id)
-    _write(folder, [*keys, msgspec.structs.replace(key, until_ms=now_ms)])
+    _write(folder, [*keys, msgspec.structs.replace(key, until_ms=key.until_ms or now_ms)])
 
 
 def drop_key(folder: Path, key_id: str) -> None:

@@ -99,6 +99,17 @@ def test_a_key_is_replaced_step_by_step(folder: Path) -> None:
     assert ids(folder, "gateway", "gateway") == ids(folder, "workers", "gateway") == [new]
 
 
+def test_a_key_is_retired_once(folder: Path) -> None:
+    """A second time would believe what was signed by it in between, by whoever has it."""
+    [old] = ids(folder, "workers", "gateway")
+    new_key(folder, "gateway")
+    for now_ms in (5, 7):
+        retire(folder, old, now_ms)
+    retired = KeyFile(folder, "workers").find(bytes.fromhex(old))
+    assert retired is not None
+    assert retired.until_ms == 5
+
+
 @pytest.mark.parametrize("change", [lambda f, k: retire(f, k, 5), drop_key])
 def test_some_key_of_each_role_signs(folder: Path, change) -> None:
     """Without one, every login would be refused."""
@@ -172,3 +183,14 @@ def test_a_file_that_goes_bad_leaves_the_keys_as_they_are(folder, spoiled, monke
     path.chmod(0o600)
     new = new_key(folder, "gateway")
     assert keys.find(bytes.fromhex(new)) is not None
+
+
+def test_keys_count_as_soon_as_their_file_has_the_mode_that_was_asked_for(folder: Path) -> None:
+    """`chmod` changes neither the content nor its time, and the sentence in the log asks for it."""
+    keys = KeyFile(folder, "gateway")
+    path = folder / "gateway.json"
+    path.chmod(0o644)
+    new = bytes.fromhex(new_key(folder, "gateway"))
+    assert keys.find(new) is None
+    path.chmod(0o600)
+    assert keys.find(new) is not None
