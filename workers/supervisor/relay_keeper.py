@@ -1,4 +1,4 @@
-"""Keeps this host's relay, beside the workers and started after them."""
+"""Keeps this host's relay, beside the workers."""
 
 from __future__ import annotations
 

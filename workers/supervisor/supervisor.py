@@ -144,9 +144,10 @@ class Supervisor:
         self._handover.complete()
         self._standbys.look()  # at any time: a frozen one must not be given the next partition
         self._relay.step()
+        if self.joined:  # whatever keeps a partition from being decided, the others have events
+            self._relay.start()
         if self.ready:
             self._standbys.refill()
-            self._relay.start()
         now = time.monotonic()
         if now >= self._commit_at:
             self._commit_at = now + COMMIT_SECONDS

@@ -42,14 +42,18 @@ class Relay:
 
 
 @pytest.mark.parametrize(
-    ("ready", "asked"),
+    ("joined", "ready", "asked"),
     [
-        (False, ["look", "hear the relay"]),
-        (True, ["look", "hear the relay", "refill", "start the relay"]),
+        (False, False, ["look", "hear the relay"]),
+        (True, False, ["look", "hear the relay", "start the relay"]),
+        (True, True, ["look", "hear the relay", "start the relay", "refill"]),
     ],
 )
-def test_standbys_are_looked_after_whatever_the_workers_do(ready: bool, asked: list[str]):
-    """One partition in a crash loop must not give a frozen standby to the next that dies."""
+def test_standbys_and_the_relay_are_looked_after_whatever_the_workers_do(
+    joined: bool, ready: bool, asked: list[str]
+):
+    """One partition in a crash loop must not give a frozen standby to the next that dies, nor keep
+    the events of all others."""
     standbys = Standbys()
     nothing = SimpleNamespace(
         step=lambda _: None, poll=lambda _: None, complete=lambda: None, take_answer=lambda: False
@@ -62,6 +66,7 @@ def test_standbys_are_looked_after_whatever_the_workers_do(ready: bool, asked: l
         _standbys=standbys,
         _relay=Relay(standbys.asked),
         _commit_at=float("inf"),
+        joined=joined,
         ready=ready,
     )
     Supervisor.step(cast(Any, supervisor))
