@@ -8,6 +8,7 @@ import re
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
 
@@ -472,6 +473,38 @@ def test_what_is_removed_with_a_webhook_is_found_by_an_index(
     connection.execute("SET enable_seqscan = off")
     plan = connection.execute("EXPLAIN DELETE FROM webhook_deliveries WHERE webhook = 'siem'")
     assert "webhook_deliveries_webhook" in str(plan.fetchall())
+
+
+def test_the_relay_goes_on_while_a_webhook_with_much_that_waits_is_removed(
+    connection: psycopg.Connection[Any], database: str, monkeypatch: pytest.MonkeyPatch
+):
+    """A million of its events go in many seconds; events could not be noted for as long."""
+    monkeypatch.setattr(webhooks, "REMOVED_ROWS", 2, raising=False)
+    webhooks.add(connection, "siem", "https://siem.example/", "cerrojo")
+    happen(connection)
+    with (
+        ThreadPoolExecutor(1) as other,
+        psycopg.connect(database, autocommit=True) as removing,
+        psycopg.connect(database) as slow,
+    ):
+        slow.execute("SELECT 1 FROM webhook_deliveries FOR UPDATE")
+        removed = other.submit(webhooks.remove, removing, "siem")
+        wait_until(
+            lambda: (
+                removed.done()
+                or connection.execute(
+                    "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = %s",
+                    (removing.info.backend_pid,),
+                ).fetchone()
+                == (True,)
+            )
+        )
+        connection.execute("SET lock_timeout = '1s'")
+        happen(connection)
+        slow.rollback()
+        assert removed.result()
+    assert connection.execute("SELECT count(*) FROM webhook_deliveries").fetchone() == (0,)
+    assert webhooks.listed(connection) == []
 
 
 def test_a_webhook_that_is_removed_gets_nothing_more(

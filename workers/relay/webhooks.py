@@ -22,6 +22,9 @@ SECRET_BYTES = 32
 LONGEST_NAME = 64
 LONGEST_URL = 2_000
 
+REMOVED_ROWS = 5_000
+"""That are deleted in one transaction."""
+
 
 class Webhook(NamedTuple):
     """A receiver."""
@@ -111,7 +114,19 @@ def add(connection: Connection[Any], name: str, url: str, format_: Format) -> by
 
 
 def remove(connection: Connection[Any], name: str) -> bool:
-    """Post nothing there any more, and forget what waits; whether there is one of this name."""
+    """Post nothing there any more, and forget what waits; whether there is one of this name.
+
+    To be called outside a transaction: what waits goes in parts, each committed, as the relay can
+    note no event while the webhook itself is being deleted, with what is left.
+    """
+    last: int | None = 0
+    while last is not None:
+        (last,) = connection.execute(
+            "WITH part AS (DELETE FROM webhook_deliveries WHERE number = ANY (ARRAY("
+            " SELECT number FROM webhook_deliveries WHERE webhook = %s AND number > %s"
+            " ORDER BY number LIMIT %s)) RETURNING number) SELECT max(number) FROM part",
+            (name, last, REMOVED_ROWS),
+        ).fetchone() or (None,)
     return connection.execute("DELETE FROM webhooks WHERE name = %s", (name,)).rowcount == 1
 
 
