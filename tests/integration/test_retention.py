@@ -85,6 +85,23 @@ def test_old_rows_of_the_quarantine_are_deleted(
     assert offsets(connection, "quarantine") == [3]
 
 
+def test_what_a_run_leaves_is_not_left_for_an_hour(
+    connection: psycopg.Connection[Any], database: str, monkeypatch: pytest.MonkeyPatch
+):
+    """A run is bounded; more than a million rows may become old in an hour."""
+    monkeypatch.setattr(retention, "BATCH_ROWS", 1)
+    monkeypatch.setattr(retention, "MAX_ROUNDS", 2)
+    for offset in range(3):
+        connection.execute(
+            "INSERT INTO quarantine VALUES (0, 1, %s, 0, NULL, 'junk', 'why')", (offset,)
+        )
+    thread = retention.RetentionThread(database, 90)
+    assert thread._run_once() == retention.RETRY_SECONDS
+    assert offsets(connection, "quarantine") == [2]
+    assert thread._run_once() == retention.INTERVAL_SECONDS
+    assert offsets(connection, "quarantine") == []
+
+
 def test_zero_days_keep_the_audit_forever(connection: psycopg.Connection[Any], database: str):
     """As the setting says."""
     audit(connection, 5000, 1)

@@ -3,8 +3,8 @@
 It also takes the names of deleted accounts out of the audit, where one commit could not, and counts
 the forms of the accounts' password hashes anew, for the gateways' decoys.
 
-Every host's supervisor runs it at its start and every hour. A host that finds another host's run
-under way skips its own and waits for nothing.
+Every host's supervisor runs it at its start and every hour, sooner where a run left something. A
+host that finds another host's run under way skips its own and waits for nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from workers import metrics
 
 INTERVAL_SECONDS = 3_600.0
 RETRY_SECONDS = 60.0
-"""The pause after a failure, such as an audit that was locked for longer than a run waits."""
+"""The pause after a failure, such as an audit that was locked for longer than a run waits, and
+after a run that left something."""
 
 LOCK = 0x686F757365
 """The key of the advisory lock: any number, the same on every host."""
@@ -133,6 +134,8 @@ class RetentionThread:
             return RETRY_SECONDS
         if deleted is not None and any(deleted):
             logger.info("Old data was deleted", **deleted._asdict())
+            if max(deleted) >= MAX_ROUNDS * BATCH_ROWS:
+                return RETRY_SECONDS
         return INTERVAL_SECONDS
 
 
