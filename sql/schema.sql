@@ -1019,6 +1019,8 @@ CREATE INDEX audit_appended ON ONLY public.audit USING brin (appended_ms) WITH (
 
 CREATE INDEX audit_operator ON ONLY public.audit USING btree (appended_ms) WHERE (operator IS NOT NULL);
 
+CREATE INDEX audit_policy ON ONLY public.audit USING btree (policy_version, appended_ms) WHERE (kind = 'policy'::text);
+
 CREATE INDEX audit_seals_last ON public.audit_seals USING brin (last_ms) WITH (pages_per_range='32');
 
 CREATE INDEX audit_username ON ONLY public.audit USING btree (username, appended_ms);

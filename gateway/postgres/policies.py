@@ -67,6 +67,7 @@ class _Seal(Struct, array_like=True, tag="seal"):
 _decoder = msgspec.msgpack.Decoder(_Seal)
 _opener = Opener(None, "")  # it checks nothing
 
+# By the index audit_policy; by the name in days from before there was one.
 _CAME = "FROM audit WHERE username = '' AND kind = 'policy' AND decision = 0"
 
 

@@ -17,7 +17,7 @@ from quart.typing import TestClientProtocol as ClientProtocol
 
 from events.messages import FOREVER, Decision, Policy, encode
 from gateway.postgres import audit_slices
-from gateway.postgres.policies import nobody_else_changes
+from gateway.postgres.policies import nobody_else_changes, select_policies, select_policy
 from gateway.services import Services
 from gateway.timestamps import iso
 from gateway.web.operator_app import operator_app
@@ -405,6 +405,41 @@ def test_one_change_of_the_policy_at_a_time(database: str):
                     return await nobody_else_changes(connection)
 
             assert not asyncio.run(beside())
+
+
+def test_the_policy_is_not_looked_for_among_the_deleted_accounts(database: str):
+    """Each deletion leaves rows without a name; with millions of them /policy came too late."""
+    add_policy(database, Policy(version=1), None, NOW_MS - 2000, 10)
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(
+            f"INSERT INTO audit ({_COLUMNS})"
+            " SELECT %s, 2, 1, n, '', 'attempt', '', false, 0, 0, 0, 1, 0, NULL, NULL"
+            " FROM generate_series(1, 5000) n",
+            (NOW_MS,),
+        )
+        connection.execute(
+            "INSERT INTO partition_progress (partition, epoch, owner, policy)"
+            " VALUES (0, 1, 'me', %s)",
+            (msgspec.json.encode(Policy(version=1)).decode(),),
+        )
+        connection.execute("ANALYZE audit")
+    plans: list[str] = []
+
+    class Explaining(psycopg.AsyncConnection[Any]):
+        async def execute(self, query: Any, *values: Any, **options: Any) -> Any:
+            if "FROM audit" in query:
+                plan = await super().execute("EXPLAIN " + query, *values)
+                plans.append(str(await plan.fetchall()))
+            return await super().execute(query, *values, **options)
+
+    async def scenario() -> None:
+        async with await Explaining.connect(as_role(database, OPERATOR)) as connection:
+            assert await select_policy(connection)
+            assert await select_policies(connection, 10)
+
+    asyncio.run(scenario())
+    index = f"audit_{iso(NOW_MS)[:10].replace('-', '')}_policy"
+    assert [index in plan for plan in plans] == [True, True], plans
 
 
 def test_the_policy_and_its_history_are_shown(database: str):

@@ -122,6 +122,25 @@ def test_a_migration_gives_up_its_place_to_logins_and_says_for_whom_it_waits(
         assert f"session {dump.info.backend_pid} (pg_dump, since 20" in said[0]
 
 
+def test_the_index_of_policies_reads_no_day_and_all_later_ones_have_it(database_url: str):
+    """Every decision would wait while an index of a day with its rows is made."""
+    migrate(database_url)
+    with psycopg.connect(database_url) as connection:
+        connection.execute("DROP INDEX audit_policy")
+        connection.execute("DELETE FROM _yoyo_migration WHERE migration_id LIKE '0027%'")
+        connection.execute("SELECT make_audit_day(0)")
+        connection.execute("INSERT INTO audit VALUES (0, 0, 1, 0, '', '', '', true, 0, 0, 0, 1, 0)")
+    assert migrate(database_url) == ["0027.policy_changes"]
+    with psycopg.connect(database_url) as connection:
+        connection.execute("SELECT make_audit_day(%s)", (DAY_MS,))
+        found = connection.execute(
+            "SELECT tablename FROM pg_indexes WHERE indexdef LIKE '%(policy_version, appended_ms)%'"
+        ).fetchall()
+    days = audit_partitions(database_url)
+    assert days[0] == "audit_19700101"
+    assert sorted(name for (name,) in found) == ["audit", *days[1:]]
+
+
 def test_the_views_show_times_for_people(database_url: str):
     """A block without an end is until infinity, and one that is over is not listed."""
     migrate(database_url)
