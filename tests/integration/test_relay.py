@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
@@ -296,6 +296,28 @@ def test_an_end_that_is_not_told_is_late_and_one_to_come_is_not(database: str):
     journal.commit([], {BEN: End(now - 60_000, now - 90_000, 0, 1, 2)}, [], [])
     assert lag_seconds(journal) >= 60
     journal.close()
+
+
+def test_an_end_opens_the_days_of_the_blocks_that_end_and_no_others(database: str):
+    """It is looked for four times a second, and an audit may have a year of days."""
+    now_ms = round(time.time() * 1000)
+    tomorrow = datetime.fromtimestamp(now_ms / 1000 + 86_400, UTC)
+    with psycopg.connect(database, autocommit=True) as owner:
+        owner.execute("SELECT make_audit_partitions(7)")
+        for offset, (user, name) in enumerate(((ANA, ANA), (BEN, ""))):
+            owner.execute(
+                "INSERT INTO event_ends VALUES (%s, 5, %s, 0, 1, %s)", (user, now_ms, offset)
+            )
+            owner.execute(
+                "INSERT INTO audit VALUES (%s, 0, 1, %s, '', '', %s, true, 0, 0, 0, 1, 0)",
+                (now_ms, offset, name),
+            )
+    journal = Journal(as_role(database, WORKERS))
+    with psycopg.connect(database) as other:
+        other.execute(f"LOCK TABLE audit_{tomorrow:%Y%m%d}")
+        found = journal.due(5)
+    journal.close()
+    assert found == [(ANA, End(5, now_ms, 0, 1, 0), True), (BEN, End(5, now_ms, 0, 1, 1), False)]
 
 
 def test_between_statements_there_is_a_sign_of_life(database: str):

@@ -180,15 +180,26 @@ class Journal:
         With each whether its account has not been deleted since: then nothing may say its name.
         """
         rows = self._connection.execute(
-            "SELECT e.username, e.until_ms, e.since_ms, e.partition, e.generation, e.log_offset,"
-            "       a.username IS DISTINCT FROM ''"
-            "  FROM event_ends e LEFT JOIN audit a"
-            "    ON a.partition = e.partition AND a.generation = e.generation"
-            "   AND a.log_offset = e.log_offset AND a.appended_ms = e.since_ms"
-            " WHERE e.until_ms <= %s ORDER BY e.until_ms LIMIT %s",
+            "SELECT username, until_ms, since_ms, partition, generation, log_offset"
+            "  FROM event_ends WHERE until_ms <= %s ORDER BY until_ms LIMIT %s",
             (ms, EXPIRIES),
+        ).fetchall()
+        if not rows:
+            return []
+        ends = {user: End(*end) for user, *end in rows}
+        self._beat()
+        _, *places = zip(*ends.values(), strict=True)
+        names = self._connection.execute(
+            "SELECT partition, generation, log_offset, username"
+            "  FROM unnest(%s::bigint[], %s::int[], %s::int[], %s::bigint[])"
+            "       AS e (appended_ms, partition, generation, log_offset)"
+            "  JOIN audit USING (appended_ms, partition, generation, log_offset)"
+            # So that no other day's table is opened.
+            " WHERE audit.appended_ms BETWEEN %s AND %s",
+            (*map(list, places), min(places[0]), max(places[0])),
         )
-        return [(user, End(*end), known) for user, *end, known in rows]
+        deleted = {tuple(place) for *place, name in names if not name}
+        return [(user, end, end[2:] not in deleted) for user, end in ends.items()]
 
     def notes(self) -> list[Note]:
         """The next of what was noted and is not published yet."""
