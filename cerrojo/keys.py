@@ -14,7 +14,7 @@ from typing import Annotated, TypeVar
 import typer
 from rich.console import Group
 
-from cerrojo.output import report, show, table
+from cerrojo.output import report, show, show_secret, table
 from events import signing_keys
 from gateway import device_keys, guess_keys, session_keys
 from gateway import tokens as service_tokens
@@ -43,12 +43,24 @@ KeyId = Annotated[str, typer.Argument(metavar="ID", help="the id of the key")]
 
 @contextmanager
 def _unchanged(path: Path) -> Iterator[None]:
-    """What went wrong, as a CommandError that says that nothing has changed."""
+    """What went wrong, as a CommandError that says that nothing has changed.
+
+    For the change alone: what fails afterwards has another sentence.
+    """
+    with _sentence(f"{path} stays as it is"):
+        yield
+
+
+@contextmanager
+def _sentence(beginning: str) -> Iterator[None]:
+    """What went wrong, as a CommandError that begins so."""
     try:
         yield
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise CommandError(f"{path} stays as it is: {reason}.") from None
+        raise CommandError(f"{beginning}: {reason}.") from None
+    except signing_keys.PartlyWrittenError as error:
+        raise CommandError(f"{error}.") from None
 
 
 def _file_of_keys(
@@ -73,19 +85,22 @@ def _file_of_keys(
     ) -> None:
         """Add a key that signs from now on, or make the file."""
         with _unchanged(file):
-            say(file, new(file, last=last))
+            found = new(file, last=last)
+        say(file, found)
 
     @group.command("sign-with")
     def sign_with(file: File, key: KeyId) -> None:
         """Let a key of the file sign from now on."""
         with _unchanged(file):
-            say(file, sign(file, key))
+            found = sign(file, key)
+        say(file, found)
 
     @group.command("drop-key")
     def drop_key(file: File, key: KeyId) -> None:
         """Remove a key, and end what it has signed."""
         with _unchanged(file):
-            say(file, drop(file, key))
+            found = drop(file, key)
+        say(file, found)
 
 
 _file_of_keys(
@@ -107,7 +122,10 @@ _file_of_keys(
 def _show_signing(folder: Path) -> None:
     """All files that are there: a gateways' host has no workers.json, and copies may differ."""
     in_files: dict[tuple[str, str, str, int | None], list[str]] = {}
-    for name, found in signing_keys.keys_of_files(folder).items():
+    with _sentence(f"{folder} cannot be read"):
+        files = signing_keys.keys_of_files(folder)
+        allowed = bool(signing_keys.granted(folder, "operator"))
+    for name, found in files.items():
         signing = set()
         for key in found:
             state = "retired" if key.until_ms else "checked by" if key.role in signing else "signs"
@@ -116,7 +134,6 @@ def _show_signing(folder: Path) -> None:
     columns = ("id", "role", "state", "retired_ms", "files")
     rows = [dict(zip(columns, (*key, names), strict=True)) for key, names in in_files.items()]
     shown = [(*key, " ".join(names)) for key, names in in_files.items()]
-    allowed = bool(signing_keys.granted(folder, "operator"))
     told = ["The operator port may change the policy."] if allowed else []
     show(
         {"keys": rows, "operator_port_signs_policies": allowed},
@@ -129,7 +146,7 @@ def make(folder: Folder) -> None:
     """Make a key of each role, and the files of all parts."""
     with _unchanged(folder):
         signing_keys.make(folder)
-        _show_signing(folder)
+    _show_signing(folder)
 
 
 @signing.command("new-key")
@@ -139,7 +156,7 @@ def new_signing_key(
     """Add a key that is only checked by for now."""
     with _unchanged(folder):
         signing_keys.new_key(folder, role)
-        _show_signing(folder)
+    _show_signing(folder)
 
 
 @signing.command("sign-with")
@@ -147,7 +164,7 @@ def sign_records_with(key: KeyId, folder: Folder) -> None:
     """Let a key sign from now on."""
     with _unchanged(folder):
         signing_keys.sign_with(folder, key)
-        _show_signing(folder)
+    _show_signing(folder)
 
 
 @signing.command()
@@ -155,7 +172,7 @@ def retire(key: KeyId, folder: Folder) -> None:
     """Believe nothing by a key that the log gets later."""
     with _unchanged(folder):
         signing_keys.retire(folder, key, round(time.time() * 1000))
-        _show_signing(folder)
+    _show_signing(folder)
 
 
 @signing.command("drop-key")
@@ -163,7 +180,7 @@ def drop_signing_key(key: KeyId, folder: Folder) -> None:
     """Forget a key."""
     with _unchanged(folder):
         signing_keys.drop_key(folder, key)
-        _show_signing(folder)
+    _show_signing(folder)
 
 
 @signing.command("allow-policy")
@@ -171,7 +188,7 @@ def allow_policy(folder: Folder) -> None:
     """Give the operator port the keys that sign policies, so that it can change the policy."""
     with _unchanged(folder):
         signing_keys.grant(folder, "operator", "policy")
-        _show_signing(folder)
+    _show_signing(folder)
 
 
 @signing.command("deny-policy")
@@ -179,14 +196,13 @@ def deny_policy(folder: Folder) -> None:
     """Take these keys out of the operator port's file again."""
     with _unchanged(folder):
         signing_keys.withdraw(folder, "operator")
-        _show_signing(folder)
+    _show_signing(folder)
 
 
 @signing.command("show")
 def show_signing_keys(folder: Folder) -> None:
     """List the keys, without their secrets."""
-    with _unchanged(folder):
-        _show_signing(folder)
+    _show_signing(folder)
 
 
 @keys.command()
@@ -211,9 +227,10 @@ def pepper(
 ) -> None:
     """Print a new key that passwords are mixed with, as a line for the file of peppers."""
     try:
-        print(peppers.new_line(name))
+        line = peppers.new_line(name)
     except ValueError as error:
         raise CommandUsageError(f"{error}.") from None
+    show_secret(line)
 
 
 @tokens.command("new")
@@ -238,7 +255,7 @@ def new_token(
         made = service_tokens.new_token(name, known)
     except ValueError as error:
         raise CommandUsageError(f"{error}.") from None
-    print(made.token)
+    show_secret(made.token)
     report(
         f"This is the token of {name}, shown only now. Add this line to the file in "
         f"{service_tokens.SETTING}:\n{made.line}"
@@ -248,7 +265,7 @@ def new_token(
 @tokens.command("list")
 def list_tokens(file: File) -> None:
     """List the services whose tokens are in a file, and what these are for."""
-    with _unchanged(file):
+    with _sentence(f"{file} cannot be read"):
         found = service_tokens.parse(file.read_bytes())
     rows = [(token.service, sorted(token.scopes)) for token in found]
     show(

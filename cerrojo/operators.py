@@ -12,7 +12,7 @@ import typer
 from psycopg import Connection
 
 from cerrojo import config
-from cerrojo.output import report, show, table
+from cerrojo.output import report, show, show_secret, table
 from gateway import operators as domain
 from gateway.operators import Role
 from gateway.postgres.operator_tokens import add_token, list_tokens, revoke_token
@@ -76,12 +76,12 @@ def add(
     except ValueError as error:
         raise CommandUsageError(f"{error}.") from None
     token = domain.new_token()
-    with _database() as connection:
+    with _database() as connection, connection.transaction():
         if not add_token(connection, name, role, domain.digest_of(token.encode()), days, replace):
             raise CommandError(
                 f"{name} has a valid token. Give --replace to end that one, or use another name."
             )
-    print(token)
+        show_secret(token)  # before the end of the transaction: it is kept only if it was shown
     report(
         f"This is the token of {name}, shown only now: it may {role} for {days} days. Put it into "
         f"a file that only its owner can read, and set CERROJO_OPERATOR_TOKEN_FILE to that, or "

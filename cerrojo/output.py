@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import msgspec
 from rich.console import Console, RenderableType
@@ -13,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from processes.escapes import escaped
+from workers.commands.errors import CommandError
 
 
 def in_terminal() -> bool:
@@ -21,17 +23,47 @@ def in_terminal() -> bool:
 
 
 def show(value: object, people: RenderableType) -> None:
-    """This value as one document of JSON; in a terminal what is for people."""
+    """This value as one document of JSON; in a terminal what is for people.
+
+    Raises CommandError where stdout cannot be written, as `show_line`.
+    """
     if in_terminal():
         people = text(people, keep="\n") if isinstance(people, str) else people
-        Console().print(people, soft_wrap=isinstance(people, Text))
+        with _written("What was changed before stays so"):
+            Console().print(people, soft_wrap=isinstance(people, Text))
     else:
         show_line(value)
 
 
 def show_line(value: object) -> None:
     """This value as a line of JSON, at once."""
-    print(msgspec.json.encode(value).decode(), flush=True)
+    with _written("What was changed before stays so"):
+        print(msgspec.json.encode(value).decode(), flush=True)
+
+
+def show_secret(secret: str) -> None:
+    """What is shown once, as it is. To be called before what it is for is made.
+
+    Raises CommandError where stdout cannot be written.
+    """
+    with _written("Nothing is changed, and what was made is worth nothing", gone=True):
+        print(secret, flush=True)
+
+
+@contextmanager
+def _written(otherwise: str, gone: bool = False) -> Iterator[None]:
+    """Raise CommandError, with this sentence, where stdout cannot be written.
+
+    A pipe whose reader has gone is left to typer, which says nothing, unless that is ``gone``.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.EPIPE and not gone:
+            raise
+        with suppress(OSError):  # or Python writes at its end what could not be written
+            sys.stdout.close()
+        raise CommandError(f"stdout cannot be written: {error.strerror}. {otherwise}.") from None
 
 
 def report(sentence: str) -> None:

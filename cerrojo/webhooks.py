@@ -13,7 +13,7 @@ import typer
 from psycopg import Connection
 
 from cerrojo import config
-from cerrojo.output import report, show, table
+from cerrojo.output import report, show, show_secret, table
 from sql.connection import connection_options
 from workers.commands.errors import CommandError, CommandUsageError
 from workers.relay import webhooks as kept
@@ -79,11 +79,14 @@ def add(
         kept.check_url(url, insecure)
     except ValueError as error:
         raise CommandUsageError(f"{error}.") from None
-    with _database() as connection:
+    with _database() as connection, connection.transaction():
         secret = kept.add(connection, name, url, format_)  # type: ignore[arg-type]
-    if secret is None:
-        raise CommandError(f"There is a webhook {name!r}. Remove that one, or use another name.")
-    print(kept.shown_secret(secret))
+        if secret is None:
+            raise CommandError(
+                f"There is a webhook {name!r}. Remove that one, or use another name."
+            )
+        # Before the end of the transaction: it is kept only if it was shown.
+        show_secret(kept.shown_secret(secret))
     report(
         "This is the secret by which the receiver checks the signatures, shown only now. Events "
         "are posted there from now on."

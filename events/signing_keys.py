@@ -92,6 +92,10 @@ def parse(content: bytes) -> list[Key]:
     return keys
 
 
+class PartlyWrittenError(Exception):
+    """Some files have a change and others have not; the message says which, and the way out."""
+
+
 class KeyFile:
     """The keys of one part. The file is read again when it has changed."""
 
@@ -188,7 +192,12 @@ def make(folder: Path) -> None:
     for part in ROLES_OF:
         if (folder / f"{part}.json").exists():
             raise FileExistsError(17, f"{part}.json is there already")
-    _write(folder, [_new(role) for role in get_args(Role)])
+    try:
+        _write(folder, [_new(role) for role in get_args(Role)])
+    except PartlyWrittenError as error:
+        for part in ROLES_OF:  # or they would be there already the next time
+            (folder / f"{part}.json").unlink(missing_ok=True)
+        raise error.__cause__ or error from None
 
 
 def grant(folder: Path, part: Part, role: Role) -> None:
@@ -277,6 +286,8 @@ def _write(
 ) -> None:
     """Replace each file at once, so that its part reads the former one or this one, whole.
 
+    Raises OSError and ValueError where none is replaced, PartlyWrittenError where some are.
+
     A new file is for its owner alone; one that was there keeps its owner and its mode. A part that
     ``grants`` does not name keeps what it was given.
     """
@@ -284,21 +295,40 @@ def _write(
         if not any(key.role == role and not key.until_ms for key in keys):
             raise ValueError(f"no key of the role {role} would sign; make a new one first")
     given = {part: granted(folder, part) for part in ROLES_OF} | dict(grants or {})
-    for part, roles in ROLES_OF.items():
-        path = (folder / f"{part}.json").resolve()
-        has = roles + given[part]
-        content = msgspec.json.encode(_Content([key for key in keys if key.role in has]))
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                if path.exists():
-                    former = path.stat()
-                    os.fchown(descriptor, former.st_uid, former.st_gid)
-                    os.fchmod(descriptor, former.st_mode & 0o777)
-                file.write(msgspec.json.format(content) + b"\n")
-                file.flush()
-                os.fsync(descriptor)
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+    made: dict[Path, Path] = {}
+    replaced: list[str] = []
+    try:
+        for part, roles in ROLES_OF.items():  # all of them first, as the disk may be full
+            path = (folder / f"{part}.json").resolve()
+            content = _Content([key for key in keys if key.role in roles + given[part]])
+            made[path] = _beside(path, msgspec.json.format(msgspec.json.encode(content)) + b"\n")
+        for path, new in made.items():
+            new.replace(path)
+            replaced.append(path.name)
+    except BaseException as error:
+        for new in made.values():
+            new.unlink(missing_ok=True)
+        if replaced and isinstance(error, OSError):
+            raise PartlyWrittenError(
+                f"In {folder} the change is in {' and '.join(replaced)}, and {path.name} cannot be "
+                f"replaced: {error.strerror}. `cerrojo keys signing show` says what each file has"
+            ) from error
+        raise
+
+
+def _beside(path: Path, content: bytes) -> Path:
+    """A new file with this content, which may take the place of `path`. Raises OSError."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            if path.exists():
+                former = path.stat()
+                os.fchown(descriptor, former.st_uid, former.st_gid)
+                os.fchmod(descriptor, former.st_mode & 0o777)
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return Path(name)

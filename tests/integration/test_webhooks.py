@@ -6,15 +6,18 @@ import base64
 import json
 import re
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
+from cerrojo.__main__ import application
 from cerrojo.webhooks import SHOWN
 from sql.roles import WORKERS
 from tests.harness.command import cerrojo
@@ -527,6 +530,29 @@ def test_a_webhook_that_is_removed_gets_nothing_more(
         wait_until(lambda: waiting(connection) == (0, 0))
         assert other.ids == IDS[1:]
         assert not {*receiver.ids} & {*IDS[1:]}
+
+
+@pytest.mark.parametrize(
+    ("words", "table"),
+    [
+        (("webhooks", "add", "siem", "https://siem.example/hook"), "webhooks"),
+        (("operators", "add", "olga"), "operator_tokens"),
+    ],
+)
+def test_what_cannot_be_shown_is_not_made(
+    database: str, monkeypatch: pytest.MonkeyPatch, capsys, words: tuple[str, ...], table: str
+):
+    """A secret is shown once: one that is lost would be in the way, or end one that is in use."""
+    monkeypatch.setenv("DATABASE_URL", database)
+    monkeypatch.setattr("cerrojo.__main__.configure", lambda _: None)
+    with Path("/dev/full").open("w") as full, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", full)
+        with pytest.raises(SystemExit) as end:
+            application(words[0])(words)
+    assert end.value.code == 1
+    assert "stdout cannot be written: No space left" in capsys.readouterr().err
+    with psycopg.connect(database) as connection:
+        assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
 
 
 def test_the_command_adds_lists_resends_and_removes(

@@ -60,6 +60,24 @@ def test_a_change_that_cannot_be_leaves_the_file(
     assert file.read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    "words", [("session", "new-key"), ("device", "new-key"), ("signing", "make"), ("guess",)]
+)
+def test_a_change_that_cannot_be_said_is_not_denied(
+    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever believed it would make the keys again."""
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("cerrojo.output.show_line", full)
+    done = run("keys", *words, tmp_path / "keys")
+    assert done.exit_code == 1
+    assert (tmp_path / "keys").exists()
+    assert "stays as it is" not in done.stderr
+
+
 def test_keys_of_records_are_listed_without_secrets(tmp_path: Path) -> None:
     """Through all steps of a new one."""
     folder = tmp_path / "keys"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from cerrojo import output
 from tests.fuzz.mutations import TEXTS
+from workers.commands.errors import CommandError
 
 
 @pytest.fixture
@@ -25,6 +28,20 @@ def test_a_pipe_gets_one_document(capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr().out
     assert said.count("\n") == 1
     assert json.loads(said) == {"users": ["añá", "[bold]"]}
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_what_cannot_be_written_is_a_sentence(
+    terminal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not a traceback, and it does not say that nothing was done."""
+    monkeypatch.setattr(output, "in_terminal", lambda: terminal)
+    sentence = r"stdout cannot be written: No space .* stays so\."
+    with Path("/dev/full").open("w") as full, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", full)
+        with pytest.raises(CommandError, match=sentence):
+            output.show({}, "for people")
+        assert full.closed
 
 
 @pytest.mark.usefixtures("terminal")

@@ -153,6 +153,65 @@ def test_a_file_that_cannot_be_used_is_an_error_with_a_way_out(folder, spoil, wh
         assert key.secret not in repr(key)
 
 
+@pytest.mark.parametrize("last", [1, 2])
+def test_a_change_that_fails_leaves_all_files_as_they_were(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, last: int
+) -> None:
+    """Whatever file the disk has no room for; nor is anything left beside them."""
+    new = new_key(folder, "gateway")
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    written: list[int] = []
+
+    def full(descriptor: int) -> None:
+        written.append(descriptor)
+        if len(written) > last:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(signing_keys.os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        sign_with(folder, new)
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def rename_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One file can be replaced, and no other."""
+    rename, renamed = Path.replace, []
+
+    def busy(path: Path, target: Path) -> Path:
+        if renamed:
+            raise OSError(16, "Device or resource busy")
+        renamed.append(target)
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "replace", busy)
+
+
+def test_files_of_which_one_cannot_be_replaced_are_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where it is a mount of its own: some have the change."""
+    new = new_key(folder, "gateway")
+    rename_once(monkeypatch)
+    with pytest.raises(
+        signing_keys.PartlyWrittenError, match=r"in gateway\.json, and operator\.json .*busy.*show"
+    ):
+        sign_with(folder, new)
+    assert ids(folder, "gateway", "gateway")[0] == new
+    assert not list(folder.glob(".*"))
+
+
+def test_keys_of_which_some_file_cannot_be_made_can_be_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not "gateway.json is there already" ever after."""
+    with monkeypatch.context() as patch:
+        rename_once(patch)
+        with pytest.raises(OSError, match="busy"):
+            make(tmp_path)
+    assert not list(tmp_path.iterdir())
+    make(tmp_path)
+
+
 def test_two_keys_never_have_one_id(folder: Path) -> None:
     """The second one could not be checked by."""
     content = json.loads((folder / "workers.json").read_bytes())
