@@ -13,7 +13,7 @@ from rich.text import Text
 
 from cerrojo import config
 from cerrojo.output import progress, show, table, text
-from cerrojo.ports import Port, RefusalError, operator_port, path
+from cerrojo.ports import Port, RefusalError, UnansweredError, operator_port, path
 from workers.commands import change_policy
 from workers.commands.errors import CommandError
 
@@ -106,11 +106,13 @@ def unblock(
         for name in bar.track(names):
             try:
                 port.ask("DELETE", paths[name], body)
-            except RefusalError as error:
-                if error.code not in ("not_found", "invalid"):  # or no name at all
+            except CommandError as error:
+                code = error.code if isinstance(error, RefusalError) else ""
+                if code not in ("not_found", "invalid"):  # or no name at all
+                    unsure = " may be," if isinstance(error, UnansweredError) else " and"
                     raise CommandError(
-                        f"{len(done['unblocked'])} accounts are unblocked, and {name} and those "
-                        f"after it are not: {error} Run the command again."
+                        f"{len(done['unblocked'])} accounts are unblocked, and {name}{unsure} "
+                        f"those after it are not: {error} Run the command again."
                     ) from error
                 done["not_blocked"].append(name)
             else:

@@ -30,6 +30,10 @@ class RefusalError(CommandError):
         self.code = code
 
 
+class UnansweredError(CommandError):
+    """No answer came to a request that may be done all the same."""
+
+
 class Answer(NamedTuple):
     """What a port answered; a body that is no JSON is None."""
 
@@ -73,16 +77,26 @@ class Port:
             after = page["next"]
 
     def request(self, method: str, path: str, body: object = None) -> Answer:
-        """The answer, whatever it is. Raises CommandError where there is none."""
+        """The answer, whatever it is.
+
+        Raises CommandError where there is none, UnansweredError where something may have changed.
+        """
         content = None if body is None else msgspec.json.encode(body)
         headers = self._headers | ({} if body is None else {"Content-Type": "application/json"})
+        sent = False
         try:
             with closing(self._connect()) as connection:
                 connection.request(method, self._base + path, content, headers)
+                sent = True
                 with connection.getresponse() as response:
                     return Answer(response.status, _decoded(response.read()))
         except (OSError, http.client.HTTPException, UnicodeError) as error:
             why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            if sent and method != "GET":
+                raise UnansweredError(
+                    f"{self.url} got the request and did not answer it: {why}. It may be done all "
+                    "the same: `cerrojo attempts` lists what is, and by whom."
+                ) from None
             raise CommandError(f"Nothing answers at {self.url}: {why}. {self._way_out}") from None
 
 

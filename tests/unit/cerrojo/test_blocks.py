@@ -9,6 +9,8 @@ from typer.testing import CliRunner
 
 from cerrojo import blocks
 from cerrojo.__main__ import application
+from cerrojo.ports import RefusalError, UnansweredError
+from workers.commands.errors import CommandError
 
 
 @pytest.mark.parametrize(
@@ -24,6 +26,32 @@ def test_another_text_is_no_length(text: str) -> None:
     """With the way to write it."""
     with pytest.raises(ValueError, match="write it as 90s, 30min, 2h or 7d"):
         blocks.seconds_of(text)
+
+
+@pytest.mark.parametrize(
+    ("error", "others"),
+    [
+        (CommandError("Nothing answers."), "ben and those after it are not"),
+        (RefusalError("Not now", "overloaded"), "ben and those after it are not"),
+        (UnansweredError("No answer came."), "ben may be, those after it are not"),
+    ],
+)
+def test_a_list_of_which_a_part_is_unblocked_says_which(
+    monkeypatch: pytest.MonkeyPatch, error: CommandError, others: str
+) -> None:
+    """Also where the gateway goes away in between."""
+
+    class Port:
+        """The operator port."""
+
+        def ask(self, _method: str, path: str, _body: Any) -> Any:
+            if path.endswith("ben"):
+                raise error
+
+    monkeypatch.setattr(blocks, "operator_port", lambda _: Port())
+    done = CliRunner().invoke(application("unblock", "block"), ["unblock", "ana", "ben", "cleo"])
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"1 accounts are unblocked, and {others}: {error}")
 
 
 @pytest.mark.parametrize(

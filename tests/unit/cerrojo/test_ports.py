@@ -8,7 +8,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from cerrojo.ports import Port, RefusalError, operator_port, path, url_of, workers_port
+from cerrojo.ports import (
+    Port,
+    RefusalError,
+    UnansweredError,
+    operator_port,
+    path,
+    url_of,
+    workers_port,
+)
 from local import tcp_ports
 from settings import Settings, SettingsError
 from workers.commands.errors import CommandError
@@ -53,6 +61,9 @@ def answers() -> Iterator[tuple[str, list[tuple[int, bytes]], list[str]]]:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             got.append(f"{self.command} {self.path} {body.decode()}".rstrip())
             status, text = wanted.pop(0)
+            if not status:  # as one that is killed
+                self.close_connection = True
+                return
             self.send_response(status)
             self.send_header("Content-Length", str(len(text)))
             self.end_headers()
@@ -108,6 +119,20 @@ def test_an_error_is_the_sentence_of_the_answer(
         Port(url, 5.0, "").ask("GET", "/x")
     assert str(refused.value).endswith(sentence)
     assert refused.value.code == code
+
+
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+def test_what_was_asked_for_and_not_answered_may_be_done(
+    answers: tuple[str, list[tuple[int, bytes]], list[str]], method: str
+) -> None:
+    """Who believes that nothing is there makes no second look; what only reads can be repeated."""
+    url, wanted, got = answers
+    wanted += [(0, b"")] * 2
+    with pytest.raises(UnansweredError, match=r"may be done.*`cerrojo attempts`"):
+        Port(url, 5.0, "Start it.").ask(method, "/x")
+    with pytest.raises(CommandError, match=r"Nothing answers at .* Start it\."):
+        Port(url, 5.0, "Start it.").ask("GET", "/x")
+    assert got == [f"{method} /x", "GET /x"]
 
 
 def test_where_nothing_answers_the_way_out_is_said() -> None:
