@@ -255,7 +255,7 @@ def event_of(note: Note) -> Noted:
 def expired(user: str, end: End) -> Expired:
     """The event of a block's end."""
     return Expired(
-        id=_id("expired", end.partition, end.generation, end.offset),
+        id=_id("expired", end.partition, end.generation, end.offset, end.since_ms),
         timestamp=_moment(end.until_ms),
         data=ExpiredData(user, _moment(end.since_ms)),
     )
@@ -278,7 +278,7 @@ def key_of(event: AnyEvent) -> str | None:
 
 def _blocked(row: Decided) -> Blocked:
     return Blocked(
-        id=_id("blocked", row.partition, row.generation, row.offset),
+        id=_id("blocked", row.partition, row.generation, row.offset, row.appended_ms),
         timestamp=_moment(row.appended_ms),
         data=BlockedData(
             user=row.user,
@@ -296,7 +296,7 @@ def _blocked(row: Decided) -> Blocked:
 
 def _unblocked(row: Decided) -> Unblocked:
     return Unblocked(
-        id=_id("unblocked", row.partition, row.generation, row.offset),
+        id=_id("unblocked", row.partition, row.generation, row.offset, row.appended_ms),
         timestamp=_moment(row.appended_ms),
         data=UnblockedData(
             user=row.user,
@@ -310,14 +310,15 @@ def _unblocked(row: Decided) -> Unblocked:
 
 def _policy_changed(row: Decided) -> PolicyChanged:
     return PolicyChanged(
-        id=_id("policy", row.partition, row.generation, row.offset),
+        id=_id("policy", row.partition, row.generation, row.offset, row.appended_ms),
         timestamp=_moment(row.appended_ms),
         data=PolicyData(row.policy_version, row.operator, row.reason),
     )
 
 
-def _id(kind: str, partition: int, generation: int, offset: int) -> str:
-    return f"{kind}-{partition}-{generation}-{offset}"
+def _id(kind: str, partition: int, generation: int, offset: int, appended_ms: int) -> str:
+    # The time, as positions begin anew with a new log and an empty database.
+    return f"{kind}-{partition}-{generation}-{offset}-{appended_ms}"
 
 
 def _moment(ms: int) -> datetime:

@@ -56,7 +56,7 @@ def test_what_follows_from_a_decision(
 
 def test_an_id_follows_from_the_decision_and_no_two_events_share_one():
     """By it a receiver drops what is sent again; the end of a block has an id before it comes."""
-    blocked, again = row(), row(offset=10)
+    blocked, again, began_anew = row(), row(offset=10), row(appended_ms=3_001)
     events = [
         *events_of(blocked, ends := {}),
         expired("ana", ends["ana"]),
@@ -65,6 +65,8 @@ def test_an_id_follows_from_the_decision_and_no_two_events_share_one():
         *events_of(row(kind="policy"), {}),
         *events_of(row(partition=1), {}),
         *events_of(row(generation=2), {}),
+        *events_of(began_anew, ends := {}),  # with Postgres and the log
+        expired("ana", ends["ana"]),
     ]
     assert len({event.id for event in events}) == len(events)
     assert events_of(blocked, {}) == events_of(blocked, {})
