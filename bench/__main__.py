@@ -68,6 +68,7 @@ def main() -> int:
                 row = _measure(bench, name, module)
                 row.without_what_is_no_number()
                 row.commit, row.machine, row.at = commit(), machine, _now()
+                row.size = arguments.size
                 rows[name] = row
     finally:
         bench.alone()

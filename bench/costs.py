@@ -56,7 +56,7 @@ class Cost(NamedTuple):
     core_ms: dict[str, float]
     """Of each part, for each attempt."""
     rate: float
-    """Attempts a second."""
+    """Attempts a second, while they were asked for."""
 
 
 class Meter:
@@ -69,10 +69,10 @@ class Meter:
         self._idle = self._rest()
         self.partitions = len(system.processes("worker partition"))
 
-    def measure(self, work: Callable[[], object]) -> Cost:
-        """The cost of this, less what an idle system uses in the same time."""
+    def measure(self, work: Callable[[], float]) -> Cost:
+        """The cost of this, which gives its rate, less what an idle system uses in that time."""
         before, decided, began = self._cpu(), self.decided(), time.monotonic()
-        work()
+        rate = work()
         seconds = time.monotonic() - began
         attempts = self.decided() - decided
         if attempts <= 0:
@@ -86,7 +86,7 @@ class Meter:
                 / attempts
                 for part in (GATEWAY, WORKERS, KAFKA, LOOKUP, COMMIT)
             },
-            attempts / seconds,
+            rate,
         )
 
     def decided(self) -> int:
@@ -174,7 +174,7 @@ def _measure(machine: str, at: datetime, size: str) -> Costs:
     )
 
 
-def _logins(port: int, users: str, seconds: float) -> None:
+def _logins(port: int, users: str, seconds: float) -> float:
     job = Job(
         port=port,
         users=users,
@@ -183,7 +183,7 @@ def _logins(port: int, users: str, seconds: float) -> None:
         seconds=seconds,
         warm=0.0,
     )
-    drive(job, 200, 503)
+    return drive(job, 200, 503).rate
 
 
 Attempts = list[tuple[int, str, bytes]]
@@ -225,10 +225,8 @@ def _drain(system: Up, meter: Meter, attempts: Attempts) -> Cost:
     """The cost of these attempts; its rate is that after the last one was in the log."""
     count = len(attempts)
     until = meter.decided() + count
-    rate = 0.0
 
-    def work() -> None:
-        nonlocal rate
+    def work() -> float:
         _append(system, attempts)
         began, start, due = time.monotonic(), meter.decided(), time.monotonic() + DRAIN_SECONDS
         if until - start < count / 10:
@@ -237,9 +235,9 @@ def _drain(system: Up, meter: Meter, attempts: Attempts) -> Cost:
             if time.monotonic() > due:
                 raise BenchError(f"A backlog was not decided within {DRAIN_SECONDS:g} s.")
             time.sleep(0.02)
-        rate = (until - start) / (time.monotonic() - began)
+        return (until - start) / (time.monotonic() - began)
 
-    return meter.measure(work)._replace(rate=rate)
+    return meter.measure(work)
 
 
 if __name__ == "__main__":

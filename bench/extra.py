@@ -17,7 +17,7 @@ import psutil
 
 from bench.errors import BenchError
 from bench.system import HOST, PROJECT, Up
-from gateway.launch import Launcher, hash_sockets
+from gateway.launch import LOADED, Launcher, hash_sockets
 from gateway.passwords.hash_protocol import Lane
 from gateway.web.listener import BACKLOG
 from processes import ProcessSpec
@@ -25,17 +25,20 @@ from processes.spawn import Child
 from settings import Settings
 
 READY_SECONDS = 120.0
+READY = "ready"
+LOADS = f"say {LOADED} "
+"""What a gateway process says once it knows who is blocked. It is ready soon in any case."""
 DRAIN_SECONDS = 10.0
 
 
 @contextmanager
-def started(*specs: ProcessSpec) -> Iterator[list[int]]:
-    """Start these, and give their pids when all are ready."""
+def started(*specs: ProcessSpec, said: str = READY) -> Iterator[list[int]]:
+    """Start these, and give their pids when all have said this."""
     with ExitStack() as stack:
         children = [stack.enter_context(_child(spec)) for spec in specs]
         for child, spec in zip(children, specs, strict=True):
-            if "ready" not in _lines(child, READY_SECONDS):
-                raise BenchError(f"{spec.name} did not become ready within {READY_SECONDS:g} s.")
+            if said not in _lines(child, READY_SECONDS):
+                raise BenchError(f"{spec.name} did not say {said!r} within {READY_SECONDS:g} s.")
         yield [child.pid for child in children]
 
 
@@ -45,10 +48,11 @@ def login_processes(
     count: int = 2,
     module: str = "gateway.process",
     env: Mapping[str, str] = MappingProxyType({}),
+    said: str = READY,
 ) -> Iterator[tuple[int, list[int], float]]:
     """Further login processes of this system: their port, their pids, and how long they took.
 
-    `env` is what they are to have else than the system.
+    `env` is what they are to have else than the system. They are there when they have `said` this.
     """
     deadline_seconds = Settings().deadline_seconds
     with (
@@ -73,7 +77,7 @@ def login_processes(
         ]
         with started(*hashing) as hash_pids:
             began = time.monotonic()
-            with started(*logins) as pids:
+            with started(*logins, said=said) as pids:
                 took = time.monotonic() - began
                 further = [psutil.Process(pid) for pid in (*hash_pids, *pids)]
                 system.further.extend(further)

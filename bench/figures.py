@@ -104,7 +104,8 @@ class Row(msgspec.Struct, kw_only=True):
     commit: str = ""
     machine: str = ""
     at: str = ""
-    """Of what it is, on what and when; the run says it."""
+    size: str = ""
+    """Of what it is, on what, when, and how much of everything; the run says it."""
 
     @property
     def measured(self) -> bool:

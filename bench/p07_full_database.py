@@ -10,7 +10,7 @@ import uvloop
 from bench import accounts, blocks
 from bench.client import Job, drive
 from bench.figures import Figure, Goal, Row
-from bench.harness import Bench
+from bench.harness import Bench, warm
 from bench.load import Load, get
 from bench.system import HOST, Up
 
@@ -26,6 +26,9 @@ def measure(bench: Bench) -> Row:
     bench.say("P7: starting two systems")
     count = bench.size.accounts
     with bench.up({}) as empty, bench.up({}) as full:
+        for system in (empty, full):
+            accounts.make(system.database_url)
+            warm(system, bench.size.warm_seconds)
         accounts.insert(empty.database_url, NAMES, FEW, accounts.real_hash())
         bench.say(f"P7: making {count:,} accounts")
         accounts.insert(full.database_url, NAMES, count, accounts.real_hash())

@@ -7,7 +7,7 @@ import psutil
 from bench import blocks
 from bench.accounts import CHEAP, COUNT
 from bench.client import Job, drive
-from bench.extra import login_processes
+from bench.extra import LOADS, login_processes
 from bench.figures import Figure, Goal, Row
 from bench.harness import Bench
 from bench.system import Up
@@ -52,7 +52,7 @@ def measure(bench: Bench) -> Row:
 
 
 def _fresh(system: Up) -> int:
-    with login_processes(system, 1) as (_, [pid], _):
+    with login_processes(system, 1, said=LOADS) as (_, [pid], _):
         return int(psutil.Process(pid).memory_info().rss)
 
 

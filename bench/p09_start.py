@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from bench import blocks
-from bench.extra import login_processes
+from bench.extra import LOADS, login_processes
 from bench.figures import Figure, Goal, Row
 from bench.harness import Bench
 
@@ -18,7 +18,7 @@ def measure(bench: Bench) -> Row:
     blocks.insert(system.database_url, bench.size.blocks)
     gateways = []
     for number in range(1, bench.size.pairs + 1):
-        with login_processes(system, 1) as (_, _, seconds):
+        with login_processes(system, 1, said=LOADS) as (_, _, seconds):
             gateways.append(seconds)
         bench.say(f"P9 {number} of {bench.size.pairs}: a gateway process after {seconds:.1f} s")
     bench.alone()
@@ -32,7 +32,7 @@ def measure(bench: Bench) -> Row:
             which = f"{number} of {bench.size.pairs}" if number else "the first start, not counted"
             bench.say(f"P9 {which}: the system after {starts[-1]:.1f} s")
     first, *warm = starts
-    what = f"a gateway process, to ready with {bench.size.blocks:,} blocks"
+    what = f"a gateway process, until it has loaded {bench.size.blocks:,} blocks"
     return Row(
         figures=[
             Figure(row="P9", what="make up, warm", unit="s", ours=warm, goal=Goal(at_most=5)),

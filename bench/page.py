@@ -181,7 +181,10 @@ def _table(rows: Mapping[str, Row]) -> str:
 
 
 def _measured(row: Row | None, runs: Mapping[str, str]) -> str:
-    return ", ".join(filter(None, (row.commit, row.at[:10], runs[row.machine]))) if row else ""
+    if row is None:
+        return ""
+    size = row.size and f"`SIZE={row.size}`"
+    return ", ".join(filter(None, (row.commit, row.at[:10], size, runs[row.machine])))
 
 
 def _letters(rows: Iterable[Row]) -> dict[str, str]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
@@ -93,10 +95,25 @@ class Up:
 
 
 @contextmanager
+def _in_order() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the program as Ctrl-C does, so that the system ends with it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    former = [signal.signal(number, lambda got, _: sys.exit(128 + got)) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, former, strict=True):
+            signal.signal(number, handler)
+
+
+@contextmanager
 def up(env: Mapping[str, str], data_dir: Path | None = None) -> Iterator[Up]:
     """Start it on free ports, and stop it at the end; on new data, if not on these."""
     login, operator, workers, kafka = (tcp_ports.choose(HOST) for _ in range(4))
-    with tempfile.TemporaryDirectory(prefix="bench") as folder:
+    with tempfile.TemporaryDirectory(prefix="bench") as folder, _in_order():
         data_dir = data_dir or Path(folder, "data")
         log = Path(folder, "up.log")
         tokens = Path(folder, "service-tokens")
