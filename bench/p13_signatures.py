@@ -13,7 +13,7 @@ from bench.client import Job, drive
 from bench.extra import login_processes
 from bench.figures import Figure, Row, share_of_limit
 from bench.harness import Bench, warm
-from bench.system import CHEAPEST
+from bench.system import CHEAPEST, Up
 from bench.usage import Usage
 
 UNSIGNED = "unsigned"
@@ -31,12 +31,12 @@ def measure(bench: Bench) -> Row:
         "DATABASE_URL": urlsplit(signed.database_url)._replace(path=f"/{UNSIGNED}").geturl(),
         "CERROJO_TOPIC_PREFIX": f"{UNSIGNED}.",
     }
-    names = signed.of_each(psutil.Process.name)
-    servers = [process for process, name in names.items() if name in ("java", "postgres")]
     notes: dict[str, str] = {}
 
-    def rate(processes: list[psutil.Process], port: int, whose: str) -> float:
-        usage = Usage(processes)
+    def rate(system: Up, port: int, whose: str) -> float:
+        names = signed.of_each(psutil.Process.name)
+        servers = {process for process, name in names.items() if name in ("java", "postgres")}
+        usage = Usage([*servers.union(system.family())])
         job = Job(
             port=port,
             users=CHEAP,
@@ -55,8 +55,8 @@ def measure(bench: Bench) -> Row:
         with login_processes(unsigned, env=CHEAPEST) as (port, _, _):
             rates, limits = bench.in_turn(
                 "P13",
-                lambda: rate(unsigned.family() + servers, port, "without signatures"),
-                lambda: rate(signed.family(), bench.cheap().port, "with signatures"),
+                lambda: rate(unsigned, port, "without signatures"),
+                lambda: rate(signed, bench.cheap().port, "with signatures"),
             )
     figure = Figure(
         row="P13",
