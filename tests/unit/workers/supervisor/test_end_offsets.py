@@ -39,6 +39,29 @@ def test_an_offset_below_zero_is_no_answer(monkeypatch: pytest.MonkeyPatch):
         assert asked.ends() == found
 
 
+def test_two_failures_in_a_row_make_a_new_client(monkeypatch: pytest.MonkeyPatch):
+    """A new one's first request may fail: with one for each failure nothing might ever be known."""
+    fine: list[bool] = []
+    made: list[int] = []
+
+    class Client:
+        def __init__(self, options: object) -> None:
+            made.append(len(fine))
+
+        def list_offsets(self, wanted: object, **_: object) -> dict[TopicPartition, Future[Any]]:
+            answer: Future[Any] = Future()
+            answer.set_result(SimpleNamespace(offset=7 if fine.pop(0) else -1))
+            return {TopicPartition("attempts", 0): answer}
+
+    monkeypatch.setattr(end_offsets, "AdminClient", Client)
+    asked = end_offsets.EndOffsets(Settings(kafka_bootstrap_servers="127.0.0.1:1"))
+    fine += [False, True, False, False, False, True, True]
+    while fine:
+        asked.ask([0])
+    assert asked.ends() == {0: 7}
+    assert made == [0, 3]  # at the start, and before the third from the end
+
+
 def test_a_partition_that_is_somewhere_else_has_no_series_here():
     """The other host says how far it is; two would contradict each other."""
     gauge = PartitionGauge("cerrojo_tested_lag", "Records of this test")
