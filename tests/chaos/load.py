@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import time
 from collections import defaultdict
@@ -80,6 +81,8 @@ class Load:
         self._blocked: set[str] = set()
         self._enough = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._died: BaseException | None = None
+        """Of the first client that ended by an error."""
 
     async def start(self) -> None:
         """Make the accounts and begin."""
@@ -101,12 +104,14 @@ class Load:
             self._spawn(self._registrar())
 
     async def stop(self) -> None:
-        """Wait for the last answers."""
+        """Wait for the last answers. Raises what the first client that died has died of."""
         self._enough.set()
         while self._tasks:
-            await asyncio.gather(*self._tasks)
+            await asyncio.wait(self._tasks)
         await self._session.close()
         await self._fresh.close()
+        if self._died is not None:
+            raise self._died
 
     async def probe(
         self, partitions: Sequence[int], since_ms: float, door: Door | None = None
@@ -193,15 +198,18 @@ class Load:
             begin = time.time() * 1000
             try:
                 async with self._session.get(url) as response:
-                    answer = await response.json()
-                    if response.status != 200:
-                        continue
+                    body, status = await response.read(), response.status
             except (aiohttp.ClientError, TimeoutError):
                 continue
-            listed = set(answer["users-blocked"])
+            end = time.time() * 1000
+            if status != 200:
+                if status != 503:  # a kind that no judge allows: a 404 as a "list" is one
+                    self.calls[watched[0]].append(Call("GET /blocked", status, begin, end))
+                continue
+            listed = set(json.loads(body)["users-blocked"])
             for user in watched:
-                status = 200 if user in listed else 404
-                self.calls[user].append(Call("list", status, begin, time.time() * 1000))
+                found = 200 if user in listed else 404
+                self.calls[user].append(Call("list", found, begin, end))
 
     async def _registrar(self) -> None:
         """Make accounts, each as often as it takes, at names that may be guessed at already."""
@@ -279,8 +287,13 @@ class Load:
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
         return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            self._died = self._died or task.exception()
 
 
 def credentials(user: str, password: str) -> dict[str, str]:
