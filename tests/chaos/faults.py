@@ -11,8 +11,8 @@ import os
 import random
 import signal
 import time
-from collections.abc import Awaitable, Callable, Iterable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -140,15 +140,14 @@ class Faults:
         """All of a host stands still until others own its partitions; then its zombies wake."""
         host = luck.choice(HOSTS)
         family, partitions = await self._family(host), await self._partitions(host)
-        send(signal.SIGSTOP, family)
-        started = now()
-        probing = asyncio.ensure_future(self._load.probe(partitions, started))
-        taken_over = await asyncio.to_thread(
-            until, lambda: not any(o.pid in family for o in self._world.database.owners())
-        )
-        await asyncio.sleep(luck.uniform(0.0, 1.0))
-        luck.shuffle(family)
-        send(signal.SIGCONT, family)
+        with frozen(family):
+            started = now()
+            probing = asyncio.ensure_future(self._load.probe(partitions, started))
+            taken_over = await asyncio.to_thread(
+                until, lambda: not any(o.pid in family for o in self._world.database.owners())
+            )
+            await asyncio.sleep(luck.uniform(0.0, 1.0))
+            luck.shuffle(family)  # they wake in any order
         returned = now()
         outcome = Outcome("host frozen, zombies woken", started, await probing, returned)
         if not taken_over:
@@ -197,9 +196,8 @@ class Faults:
         broker = luck.choice(self._world.servers.brokers)
         holder = self._world.servers.pids[broker]
         pid = await asyncio.to_thread(self._world.server_process, broker)
-        send(signal.SIGSTOP, [holder])  # else it would start it again at once
-        outcome = await self._killed("one broker of three killed", [pid], ALL)
-        send(signal.SIGCONT, [holder])
+        with frozen([holder]):  # else it would start it again at once
+            outcome = await self._killed("one broker of three killed", [pid], ALL)
         await self._all_in_sync(outcome)
         return outcome
 
@@ -220,11 +218,10 @@ class Faults:
     async def _frozen(
         self, kind: str, pids: list[int], partitions: Iterable[int], seconds: float
     ) -> Outcome:
-        send(signal.SIGSTOP, pids)
-        started = now()
-        probing = asyncio.ensure_future(self._load.probe(list(partitions), started))
-        await asyncio.sleep(seconds)
-        send(signal.SIGCONT, pids)
+        with frozen(pids):
+            started = now()
+            probing = asyncio.ensure_future(self._load.probe(list(partitions), started))
+            await asyncio.sleep(seconds)
         returned = now()
         return Outcome(kind, started, await probing, returned)
 
@@ -284,6 +281,16 @@ def send(number: signal.Signals, pids: Iterable[int]) -> None:
     for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, number)
+
+
+@contextmanager
+def frozen(pids: Iterable[int]) -> Iterator[None]:
+    """Let these processes stand still, and go on afterwards, also where the run is ended."""
+    send(signal.SIGSTOP, pids)
+    try:
+        yield
+    finally:
+        send(signal.SIGCONT, pids)
 
 
 Fault = Callable[[Faults, random.Random], Awaitable[Outcome]]
