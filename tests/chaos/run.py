@@ -17,7 +17,7 @@ from typing import NamedTuple
 from loadtest import histories
 from loadtest.histories import Call
 from local.servers import Servers
-from oracle.verify import AUDIT_LOG, verify
+from oracle.verify import AUDIT_LOG, Report, verify
 from tests.chaos.faults import KINDS, Faults, Outcome
 from tests.chaos.load import Load
 from tests.chaos.network.faults import NETWORK_KINDS, NetworkFaults
@@ -104,7 +104,7 @@ def run_in(
         world.stop()
     tell("The oracle judges")
     found = differences(evidence)
-    found += [f"the audit: {difference}" for difference in audit.differences]
+    found += [f"the audit: {sentence}" for sentence in doubts(audit)]
     calls = {user: _without_older_looks(calls, world) for user, calls in load.calls.items()}
     without_order = histories.gaps(calls, world.eras, world.clocks)
     found += [f"{user}: {gap}" for user, gap in without_order]
@@ -116,6 +116,18 @@ def run_in(
         if outcome.trouble:
             found.append(f"{outcome.kind}: {outcome.trouble}")
     return Run(outcomes, evidence, found, growth)
+
+
+def doubts(audit: Report) -> list[str]:
+    """Why the audit is not to be believed, also where it has nothing that vouches for it."""
+    found = [str(difference) for difference in audit.differences]
+    if not audit.batches:
+        found.append("no batch has a seal")
+    if audit.unsealed:
+        found.append(f"{audit.unsealed} rows have no seal")
+    if not audit.signed:
+        found.append("a seal has no signature")
+    return found
 
 
 def _without_older_looks(calls: Sequence[Call], world: World) -> list[Call]:
