@@ -11,6 +11,7 @@ from random import Random
 from typing import Any
 
 import psycopg
+from msgspec.structs import replace
 from structlog.testing import capture_logs
 
 from events.messages import (
@@ -21,9 +22,13 @@ from events.messages import (
     Claimed,
     Decision,
     Deleted,
+    DevicesForgotten,
     Disabled,
+    Enabled,
     Heartbeat,
     Message,
+    Outcome,
+    Outcomes,
     PasswordChanged,
     Policy,
     Registered,
@@ -36,6 +41,7 @@ from events.messages import (
     Verdicts,
     decode_attempts,
     decode_blocks,
+    decode_sources,
     decode_verdicts,
     encode,
 )
@@ -44,6 +50,7 @@ from events.positions import Position
 from events.signatures import Sealer
 from gateway.blocklist.blocklist import Blocklist, BlocklistSnapshot, PartitionFloor, ReadRecord
 from gateway.errors import RequestError
+from gateway.limits.source_view import WINDOW_MS, SourceView
 from gateway.passwords.hash_protocol import (
     BadFrameError,
     BadHash,
@@ -85,6 +92,9 @@ USERS = [
     if partition_of(name := f"of-the-fuzz-{number}", PARTITIONS) == PARTITION
 ]
 """Accounts of one partition."""
+DEVICES = (b"a device of ana.", b"another device..")
+GUESSES = (b"of a key", b"of a key, former")
+SOURCES = ("192.0.2.7", "192.0.2.8", "2001:db8::/64")
 
 
 @dataclass(frozen=True)
@@ -208,6 +218,27 @@ def _check_blocks(values: Sequence[bytes]) -> int:
     return count
 
 
+def _check_sources(values: Sequence[bytes]) -> int:
+    """As a gateway counts them."""
+    view = SourceView(failures=5, attack_failures=20, most=50)
+    view.live = True
+    count = 0
+    for message in _decoded(values, decode_sources):
+        assert isinstance(message, Outcomes)
+        at_ms = NOW_MS + 2_000 * count
+        count += 1
+        view.read(message.outcomes, at_ms)
+        view.forget(at_ms)
+        for outcome in message.outcomes:
+            assert view.severity(outcome.source) >= 0
+            assert 0 <= view.registrations(outcome.source) <= 50
+            assert 0 <= view.failures(outcome.source) <= view.failed_in_all <= 50
+        assert all(heavy.times >= heavy.error >= 0 for heavy in view.attacks(5).sources)
+    view.forget(NOW_MS + 2_000 * count + 2 * WINDOW_MS)
+    assert view.failed_in_all == view.succeeded_in_all == 0
+    return count
+
+
 def _check_frames(
     take: Callable[[Frames, bytes], Iterator[Any]],
 ) -> Callable[[Sequence[bytes]], int]:
@@ -228,6 +259,7 @@ def _attempts(random: Random) -> bytes:
     one = random.randbytes(16), random.randrange(16)
     about = *one, random.choice(USERS), random.choice((0, PARTITIONS))
     late = random.choice((0, NOW_MS, NOW_MS + 60_000))
+    by = random.choice(((), ("cleo",), ("cleo", "a reason")))
     source = random.choice(((), ("192.0.2.7", "a browser")))
     policy = Policy(
         random.randrange(5),
@@ -237,19 +269,32 @@ def _attempts(random: Random) -> bytes:
         random.choice((0, 86_400_000)),
         random.choice((0, 10)),
         random.choice((0, 1, 86_400_000)),
+        random.choice(("count", "ignore")),
+        random.choice((0, 1, 60_000)),
     )
+    attempt = Attempt(*about[:3], random.random() < 0.3, about[3], late, *source)
+    if random.random() < 0.5:
+        attempt = replace(
+            attempt,
+            device=random.choice((None, *DEVICES)),
+            guess=random.choice((None, *GUESSES)),
+            delayed_ms=random.choice((0, 250)),
+            lists=random.random() < 0.5,
+        )
     return encode(
         random.choice(
             (
-                Attempt(*about[:3], random.random() < 0.3, about[3], late, *source),
-                Registered(*about, late),
-                Unblock(*about, late, "cleo", random.choice((None, "a reason"))),
+                attempt,
+                Registered(*about, late, *by),
+                Unblock(*about, late, *by),
                 Block(*about, late, "cleo", "a reason", random.choice((0, 1_000))),
-                Disabled(*about, late, "cleo"),
-                PasswordChanged(*about, late),
-                Deleted(*about, late, random.randrange(3)),
-                SetPolicy(*one, policy),
-                SetLayout(*one, PARTITIONS),
+                Disabled(*about, late, *by),
+                Enabled(*about, late, *by),
+                DevicesForgotten(*about, late, *by),
+                PasswordChanged(*about, late, *by),
+                Deleted(*about, late, random.randrange(3), *by),
+                SetPolicy(*one, policy, *by),
+                SetLayout(*one, PARTITIONS, *by),
             )
         )
     )
@@ -275,6 +320,15 @@ def _blocks(random: Random) -> bytes:
             )
         )
     )
+
+
+def _sources(random: Random) -> bytes:
+    def outcome() -> Outcome:
+        failed, refused, registered = (random.choice((0, 1, 20)) for _ in range(3))
+        source, got_in = random.choice(SOURCES), random.random() < 0.3
+        return Outcome(source, random.choice(USERS), failed, refused, got_in, registered)
+
+    return encode(Outcomes([outcome() for _ in range(random.randrange(4))]))
 
 
 def _hash_requests(random: Random) -> bytes:
@@ -314,6 +368,7 @@ TARGETS = (
     Target("attempts", _attempts, _check_attempts),
     Target("verdicts", _verdicts, _check_verdicts),
     Target("blocks", _blocks, _check_blocks),
+    Target("sources", _sources, _check_sources),
     Target("hash-requests", _hash_requests, _check_frames(Frames.requests)),
     Target("hash-answers", _hash_answers, _check_frames(Frames.answers)),
 )

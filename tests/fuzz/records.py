@@ -15,12 +15,13 @@ from events.messages import (
     UndecodableError,
     decode_attempts,
     decode_blocks,
+    decode_sources,
     decode_verdicts,
 )
 from events.partitioner import partition_of
 from events.signatures import Sealer, role_of
 from events.signing_keys import KeyFile, Role
-from events.topics import ATTEMPTS, BLOCKS, VERDICTS
+from events.topics import ATTEMPTS, BLOCKS, SOURCES, VERDICTS
 from tests.acceptance.system import Client, RunningSystem
 from tests.acceptance.system import run as run_scenario
 from tests.fuzz.decoders import PARTITION, TARGETS
@@ -33,8 +34,16 @@ LOGINS = "after-the-fuzz-"
 DECIDED_SECONDS = 300.0
 """For all of them, on a busy machine: some make their batch be decided one by one."""
 
-_DECODERS = {ATTEMPTS: decode_attempts, VERDICTS: decode_verdicts, BLOCKS: decode_blocks}
-_ROLES: dict[str, Role] = {ATTEMPTS: "gateway", VERDICTS: "worker", BLOCKS: "worker"}
+_DECODERS = {
+    ATTEMPTS: decode_attempts,
+    VERDICTS: decode_verdicts,
+    BLOCKS: decode_blocks,
+    SOURCES: decode_sources,
+}
+_ROLES: dict[str, Role] = {
+    **{ATTEMPTS: "gateway", SOURCES: "gateway"},
+    **{VERDICTS: "worker", BLOCKS: "worker"},
+}
 """Who signs what is no message of any role."""
 
 _EXAMPLES = {target.name: target.example for target in TARGETS}
@@ -67,8 +76,8 @@ def run(
     keys = KeyFile(system.signing_keys, "workers")  # which have those of all roles
     sealers = {topic: Sealer(keys, topic) for topic in _ROLES}
     producer = Producer({"bootstrap.servers": kafka, "linger.ms": 20})
-    partitions = {ATTEMPTS: system.partitions, VERDICTS: VERDICT_PARTITIONS, BLOCKS: 1}
-    for topic, share in ((ATTEMPTS, 0.8), (VERDICTS, 0.1), (BLOCKS, 0.1)):
+    partitions = {ATTEMPTS: system.partitions, VERDICTS: VERDICT_PARTITIONS, BLOCKS: 1, SOURCES: 1}
+    for topic, share in ((ATTEMPTS, 0.8), (VERDICTS, 0.1), (BLOCKS, 0.05), (SOURCES, 0.05)):
         for number in range(round(count * share)):
             value, is_message = _value(mutator, topic)
             partition = number % partitions[topic]
@@ -104,7 +113,8 @@ def run(
     if put_aside + decided != expected or put_aside < written[f"{ATTEMPTS}, none"]:
         what = f"{expected} records are {put_aside} put aside and {decided} decided, of {written}"
         raise FoundError("records", inputs, what)
-    for topic, least in ((BLOCKS, written[f"{BLOCKS}, none"]), (VERDICTS, 1)):
+    none_of = {topic: written[f"{topic}, none"] for topic in (BLOCKS, SOURCES)}
+    for topic, least in (*none_of.items(), (VERDICTS, 1)):
         while _undecodable(system)[topic] - bad_before[topic] < least:  # each reads when it can
             if time.monotonic() > until:
                 raise FoundError("records", inputs, f"the undecodable of {topic} were not counted")
@@ -160,6 +170,6 @@ def _undecodable(system: RunningSystem) -> Counter[str]:
     counts: Counter[str] = Counter()
     for series, value in system.metrics().items():
         if series.startswith(("cerrojo_undecodable", "cerrojo_refused_records_total")):
-            for topic in (BLOCKS, VERDICTS):
+            for topic in (BLOCKS, SOURCES, VERDICTS):
                 counts[topic] += int(value) if f'"{topic}"' in series else 0
     return counts

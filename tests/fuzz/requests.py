@@ -16,6 +16,9 @@ from random import Random
 from typing import Any
 from urllib.parse import urlsplit
 
+from msgspec.structs import asdict
+
+from events.messages import Policy
 from tests.fuzz.finding import FoundError
 from tests.fuzz.mutations import TEXTS, Mutator
 
@@ -59,7 +62,8 @@ PATHS = {
         *("GET /healthz", "GET /startz", "GET /"),
     ),
     "operator": (
-        *("GET /blocked", "GET /blocked/anna", "DELETE /blocked/anna", "POST /accounts"),
+        *("GET /blocked", "GET /blocked/anna", "DELETE /blocked/anna", "POST /blocked/anna"),
+        *("DELETE /blocked", "DELETE /accounts/anna/devices", "POST /accounts"),
         *("GET /accounts/anna", "PUT /accounts/anna/password", "PATCH /accounts/anna"),
         *(
             "DELETE /accounts/anna",
@@ -68,7 +72,8 @@ PATHS = {
             "GET /blocked?details=1&text=an&reason=in&since=2026-11-28&limit=2",
             "GET /attempts?source=192.0.2.7&verdict=blocked&from=2026-11-28T09:00:00Z&limit=5",
             "GET /attempts?day=2026-11-28&after=k88AAAGdC-ZdAAER",
-            "GET /policy",
+            *("GET /policy", "PUT /policy", "GET /attacks", "GET /live"),
+            *("GET /operator", "POST /session", "DELETE /session"),
             "GET /policy/history?limit=2",
         ),
         *("GET /healthz", "GET /startz", "GET /readyz", "GET /metrics", "GET /openapi.json"),
@@ -84,6 +89,10 @@ BODIES: tuple[dict[str, Any], ...] = (
     {"user": "anna", "outcome": "wrong", "source": "192.0.2.7", "user_agent": "a browser"},
     {"pass": "a good password"},
     {"disabled": True},
+    {"users": ["anna", "bob"], "reason": "a reason"},
+    {"seconds": 60, "reason": "a reason"},
+    {"policy": asdict(Policy()), "reason": "a reason"},  # of version 0, which never is in force
+    {"token": "none"},
 )
 
 METHODS = (
@@ -141,6 +150,7 @@ HEADERS = (
     ),
     *(
         "Accept: */*;q=abc",
+        "Accept: text/event-stream",
         "Accept-Encoding: ,,",
         'If-None-Match: "',
         "Range: bytes=9-1",
