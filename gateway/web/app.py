@@ -223,12 +223,15 @@ class GatewayApp(Quart):
         """
         if request is None:
             return super().create_url_adapter(request)
+        method = cast(HTTPScope, request.scope)["method"]
+        if method != request.method:
+            method = ""  # pOST is no POST (RFC 9110, 9.1), but Werkzeug takes it for one
         return self.url_map.bind(
             "localhost",
             "/",
             "",
             request.scheme,
-            default_method=request.method,
+            default_method=method,
             path_info=routed(request.scope.get("raw_path"), request.path),
         )
 

@@ -97,7 +97,7 @@ BODIES: tuple[dict[str, Any], ...] = (
 
 METHODS = (
     *("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "CONNECT", "PRI"),
-    *("get", "PROPFIND", "G" * 300, "", "GE T", "\x00", "POST\t", "M-SEARCH"),
+    *("get", "post", "PROPFIND", "G" * 300, "", "GE T", "\x00", "POST\t", "M-SEARCH"),
 )
 
 TARGETS = (

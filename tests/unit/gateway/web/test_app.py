@@ -72,3 +72,24 @@ def test_a_failure_that_leaves_no_answer_is_logged(
     assert [(line["event"], line["path"]) for line in logs] == [(UNEXPECTED, path)]
     assert not app.in_hand
     assert not app.requests
+
+
+def test_a_method_in_small_letters_is_another_one() -> None:
+    """Werkzeug takes it for the same, behind the back of what answers or sheds without Quart."""
+    services: Any = SimpleNamespace(settings=Settings())
+    app = GatewayApp("login", services)
+    sent = []
+
+    @app.post("/quart")
+    async def quart() -> Response:
+        return Response(b"{}")
+
+    async def note(message: Any) -> None:
+        sent.append(message)
+
+    scope: Any = {
+        **{"type": "http", "method": "pOST", "path": "/quart", "query_string": b"", "headers": []},
+        **{"scheme": "http", "http_version": "1.1", "client": ("192.0.2.7", "4711")},
+    }
+    asyncio.run(app(scope, receive, note))
+    assert sent[0]["status"] == 405
