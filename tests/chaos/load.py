@@ -197,7 +197,7 @@ class Load:
             watched = (*self._accounts[:GUESSED], *self._strangers)
             begin = time.time() * 1000
             try:
-                async with self._session.get(url) as response:
+                async with self._session.get(url, headers=OPERATOR) as response:
                     body, status = await response.read(), response.status
             except (aiohttp.ClientError, TimeoutError):
                 continue

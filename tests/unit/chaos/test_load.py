@@ -11,6 +11,7 @@ from loadtest import histories
 from tests.chaos import load as module
 from tests.chaos.load import PROBES, Load
 from tests.chaos.world import MOST_PARTITIONS, PARTITIONS, RULES, Door
+from tests.harness.operators import OPERATOR
 
 
 class Session:
@@ -19,7 +20,8 @@ class Session:
     def __init__(self, load: Load, status: int = 200, body: bytes = b"") -> None:
         self.load, self.status, self.body = load, status, body
 
-    def get(self, _: str) -> Session:
+    def get(self, _: str, headers: object) -> Session:
+        assert headers == OPERATOR, "without a token it is 401"
         self.load._enough.set()
         return self
 
