@@ -75,6 +75,13 @@ class Database:
             return False
         return True
 
+    def clock_ms(self) -> float:
+        """The server's time of day."""
+        with psycopg.connect(self.url, connect_timeout=5) as connection:
+            row = connection.execute("SELECT extract(epoch FROM clock_timestamp())").fetchone()
+        assert row is not None
+        return float(row[0]) * 1000
+
     def owners(self) -> list[Owner]:
         """The owner of each partition."""
         with psycopg.connect(self.url, connect_timeout=5) as connection:
@@ -146,7 +153,7 @@ class Database:
                 with suppress(ProcessLookupError):
                     os.kill(pid, number)
             until = time.monotonic() + PATIENCE_SECONDS
-            while any(map(_lives, processes)):
+            while any(map(lives, processes)):
                 assert time.monotonic() < until, "Postgres does not end"
                 time.sleep(0.01)
             yield
@@ -170,7 +177,8 @@ def _copy(folder: Path, to: Path) -> None:
     subprocess.run(["cp", "-a", str(folder), str(to)], check=True)  # noqa: S607  # with its owners
 
 
-def _lives(pid: int) -> bool:
+def lives(pid: int) -> bool:
+    """Whether there is such a process, and not only what is left of it."""
     try:
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:

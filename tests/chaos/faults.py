@@ -16,9 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import psutil
-
-from tests.chaos.database import Owner
+from tests.chaos.database import Owner, lives
 from tests.chaos.load import Load
 from tests.chaos.world import HOSTS, PARTITIONS, World
 
@@ -122,8 +120,10 @@ class Faults:
         started = now()
         await self._release(host, supervisor)
         # They finish by themselves, and decide until then.
-        await asyncio.to_thread(until, lambda: not any(map(psutil.pid_exists, workers)))
+        ended = await asyncio.to_thread(until, lambda: not any(map(lives, workers)))
         outcome = Outcome("supervisor killed", started, await self._load.probe(partitions, started))
+        if not ended:
+            outcome.trouble = "its workers go on without it"
         await self._all_ready()
         return outcome
 
@@ -156,15 +156,20 @@ class Faults:
         return outcome
 
     async def host_stopped(self, luck: random.Random) -> Outcome:
-        """A planned restart of a host: it drains, leaves, and comes back."""
+        """A planned restart of a host: it drains, leaves, and comes back. No login fails."""
         host = luck.choice(HOSTS)
         pid = self._world.pid(host)
         started = now()
         self._world.restart(host)
-        await asyncio.to_thread(until, lambda: self._world.pid(host) != pid)
+        ended = await asyncio.to_thread(until, lambda: self._world.pid(host) != pid)
         await self._all_ready()
         slowest = self._load.slowest_since(started)
-        return Outcome("host restarted in order (slowest login)", started, started + slowest)
+        outcome = Outcome("host restarted in order (slowest login)", started, started + slowest)
+        if not ended:
+            outcome.trouble = "it did not end"
+        elif failed := self._load.failed_since(started):
+            outcome.trouble = f"{failed} logins failed"
+        return outcome
 
     async def broker_killed(self, luck: random.Random) -> Outcome:
         """`kill -9` of the only broker, which is started again at once."""

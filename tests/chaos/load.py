@@ -133,6 +133,10 @@ class Load:
         """The longest that a login since then has taken, in ms."""
         return max((a.ended_ms - a.started_ms for a in self.answers if a.ended_ms > ms), default=0)
 
+    def failed_since(self, ms: float) -> int:
+        """How many logins that began since then have got no verdict."""
+        return sum(a.started_ms > ms and a.status in (0, 503) for a in self.answers)
+
     async def _probe(self, partition: int, door: Door) -> float | None:
         """Log in again and again, on a connection of its own each time, until one is answered."""
         began = time.monotonic()

@@ -29,6 +29,12 @@ class Growth(NamedTuple):
 
 
 MEMORY, THREADS, DESCRIPTORS = "MiB", "threads", "descriptors"
+UNDECIDED = "attempts that are not decided"
+UNDECIDED_MAX = 1_000
+"""Far more than there are clients."""
+TIMES, MORE = 2, 50
+"""Of all but memory there may be so many times as much at the end, and so many more. A leak with
+each login, or each fault of a long run, is more."""
 
 
 def measure(world: World) -> Figures:
@@ -46,8 +52,24 @@ def measure(world: World) -> Figures:
     folders = list(Path(tempfile.gettempdir()).glob("cerrojo-metrics-*"))
     figures["metric directories"] = len(folders)
     figures["metric files"] = sum(1 for folder in folders for _ in folder.glob("*.db"))
-    figures["attempts that are not decided"] = _unread(world)
+    figures[UNDECIDED] = _unread(world)
     return figures
+
+
+def excess(growth: Growth) -> list[str]:
+    """What has grown, although it must not. Memory is for people: Java takes what it may have."""
+    found = []
+    for name, end in growth.end.items():
+        start = growth.start.get(name)
+        if name == UNDECIDED:
+            most = UNDECIDED_MAX
+        elif start is None or name.endswith(MEMORY):
+            continue
+        else:
+            most = TIMES * start + MORE
+        if end > most:
+            found.append(f"{name}: {end:.0f} at the end, which are more than {most:.0f}")
+    return found
 
 
 def show(growth: Growth) -> None:

@@ -24,7 +24,7 @@ from tests.chaos.network.faults import NETWORK_KINDS, NetworkFaults
 from tests.chaos.network.servers import NetworkServers
 from tests.chaos.network.world import NODES, NetworkWorld
 from tests.chaos.plan import luck_of
-from tests.chaos.resource_growth import Growth, measure
+from tests.chaos.resource_growth import Growth, excess, measure
 from tests.chaos.world import World
 from tests.harness.evidence import Evidence, gather
 from tests.harness.namespaces import Namespaces
@@ -115,6 +115,7 @@ def run_in(
             found.append(f"{outcome.kind}: logins were not answered again")
         if outcome.trouble:
             found.append(f"{outcome.kind}: {outcome.trouble}")
+    found += excess(growth)
     return Run(outcomes, evidence, found, growth)
 
 

@@ -120,7 +120,7 @@ class Namespaces:
             stdout=subprocess.PIPE,
         )
         assert self._slow.stdout is not None
-        self._slow.stdout.readline()  # it is there
+        assert self._slow.stdout.readline(), f"{PROGRAM.name} did not start"
         _run("ip", "-n", self._namespace(HUB), "link", "set", line, "nomaster")
 
     def slow_no_more(self) -> None:

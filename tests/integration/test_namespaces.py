@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -114,3 +115,13 @@ def test_where_there_can_be_none_it_is_said(monkeypatch: pytest.MonkeyPatch) -> 
     """As on a machine without the tools."""
     monkeypatch.setenv("PATH", "")
     assert str(why_not()).startswith("network namespaces cannot be made here: ")
+
+
+def test_a_line_that_is_not_slow_is_said(
+    network: Namespaces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was tried upon it would have been tried upon a quick one."""
+    monkeypatch.setattr(namespaces, "PROGRAM", Path("nothing.py"))
+    with pytest.raises(AssertionError, match=r"nothing\.py did not start"):
+        network.slow("answers", delay=0.1, jitter=0.0, loss=0.0, luck=1)
+    assert ask(network, "a") == "1"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import cast
 
 from loadtest.histories import ClockApart, Era, Span
@@ -29,6 +29,9 @@ DIFFERENCES = (-600.0, -30.0, -5.0, -1.5, 0.0, 1.5, 5.0, 30.0, 600.0)
 """Seconds by which a clock is ahead."""
 SERVER_DIFFERENCES = (-300.0, -90.0, 90.0, 300.0)
 """... of a broker, or Postgres. They are far more than any deadline, window or block here."""
+
+SURE_SECONDS = 30.0
+"""By so much may a clock that is read seem wrong, where the machine is busy."""
 
 
 class NetworkFaults(Faults):
@@ -105,6 +108,7 @@ class NetworkFaults(Faults):
         started = now()
         self._clocks.set(broker, seconds)
         await asyncio.sleep(TAKES_SECONDS + min(MOST, LEAST + luck.expovariate(1 / MORE)))
+        trouble = await _not_set(seconds, lambda: self._net.append_ms(broker))
         if dies:
             send(signal.SIGKILL, [self._world.server_process(broker)])
         self._clocks.set(broker, 0)
@@ -113,7 +117,7 @@ class NetworkFaults(Faults):
         # Until then gateways may go on with a clock whose broker is away.
         await asyncio.sleep(TAKES_SECONDS)
         self._world.clocks.append(ClockApart(started, now(), seconds * 1000))
-        outcome = Outcome("clock: broker", started, answered, returned)
+        outcome = Outcome("clock: broker", started, answered, returned, trouble)
         await self._all_in_sync(outcome)
         return outcome
 
@@ -123,13 +127,16 @@ class NetworkFaults(Faults):
         started = now()
         self._clocks.set(POSTGRES, seconds)
         await asyncio.sleep(TAKES_SECONDS + min(MOST, LEAST + luck.expovariate(1 / MORE)))
+        trouble = await _not_set(seconds, self._world.database.clock_ms)
         answered = await self._answered(now())
         self._clocks.set(POSTGRES, 0)
         await asyncio.sleep(TAKES_SECONDS)
         self._world.database_clocks.append(ClockApart(started, now(), seconds * 1000))
         slowest = self._load.slowest_since(started)
         await self._all_ready()
-        outcome = Outcome("clock: database (slowest login)", started, started + slowest)
+        outcome = Outcome(
+            "clock: database (slowest login)", started, started + slowest, trouble=trouble
+        )
         if answered is None:
             outcome.trouble = "logins were not answered while Postgres' clock was wrong"
         return outcome
@@ -233,6 +240,14 @@ class NetworkFaults(Faults):
         return [
             line for other in self._network.others(node) for line in ((node, other), (other, node))
         ]
+
+
+async def _not_set(seconds: float, clock_ms: Callable[[], float]) -> str | None:
+    """None if a clock is so much ahead; else a fault that none was."""
+    ahead = (await asyncio.to_thread(clock_ms) - now()) / 1000
+    if abs(ahead - seconds) < SURE_SECONDS:
+        return None
+    return f"the clock was {ahead:g} s ahead, and not {seconds:g} s"
 
 
 LINES: dict[str, tuple[Sequence[str], Sequence[str]]] = {

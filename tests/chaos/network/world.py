@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
+from math import nan
 from pathlib import Path
 from types import MappingProxyType
+
+from confluent_kafka import KafkaException, Producer
+from confluent_kafka.admin import NewTopic
 
 from local.postgres import NAME as POSTGRES
 from processes import ProcessSpec
@@ -18,6 +23,10 @@ GATEWAYS = ("gateway 1", "gateway 2")
 NODES = (*BROKERS, POSTGRES, *GATEWAYS, *HOSTS)
 CLOCK = Path(__file__).with_name("clock")
 """Python's `sitecustomize` for a part whose clock is wrong."""
+
+
+CLOCK_SECONDS = 20.0
+"""For a record that is appended for its time."""
 
 
 class NetworkWorld(World):
@@ -53,6 +62,24 @@ class NetworkWorld(World):
         self._add(self._spec(part))
         self._wait_until(lambda: self.pid(part) not in (former, None), f"{part} does not end")
         self.wait_until_ready(part)
+
+    def append_ms(self, broker: str) -> float:
+        """The time of day that a broker gives a record, in a topic that it alone has."""
+        topic = f"the-clock-of-{broker}"
+        new = NewTopic(
+            topic,
+            num_partitions=1,
+            replica_assignment=[[BROKERS.index(broker) + 1]],
+            config={"message.timestamp.type": "LogAppendTime", "min.insync.replicas": "1"},
+        )
+        admin = self.admin()
+        with suppress(KafkaException):  # it is there
+            admin.create_topics([new])[topic].result(CLOCK_SECONDS)
+        appended: list[float] = []
+        producer = Producer({"bootstrap.servers": self.kafka, "log_level": 2})
+        producer.produce(topic, b"", on_delivery=lambda _, m: appended.append(m.timestamp()[1]))
+        producer.flush(CLOCK_SECONDS)
+        return appended[0] if appended else nan
 
     @property
     def _url_of_parts(self) -> str:

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from tests.chaos import faults as module
-from tests.chaos.faults import KINDS, Faults
+from tests.chaos.faults import KINDS, Faults, Outcome, now
+from tests.chaos.load import Load
+from tests.harness.evidence import Answered
 
 
 class Signals:
@@ -50,6 +52,11 @@ def world() -> Any:
         hash_processes=lambda: [6],
         family=lambda _: [7, 9],
         partitions_of=lambda _: [0],
+        pid=lambda _: 7,
+        parts=(),
+        restart=lambda _: None,
+        release=lambda _: None,
+        wait_until_ready=lambda: None,
     )
 
 
@@ -75,3 +82,60 @@ def test_what_stands_still_goes_on_where_the_run_is_ended(signals: Signals, kind
         asyncio.run(run())
     assert signals.ever_stopped
     assert not signals.stopped
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is waited for is so at once, or never."""
+    monkeypatch.setattr(module, "until", lambda so: so())
+
+
+def brought(kind: str, world: Any, load: Load) -> Outcome:
+    """The outcome of a fault."""
+
+    async def run() -> Outcome:
+        return await KINDS[kind].bring(Faults(world, load), random.Random(1))
+
+    return asyncio.run(run())
+
+
+@pytest.mark.usefixtures("signals", "at_once")
+@pytest.mark.parametrize(("lives", "says"), [(False, None), (True, "its workers go on without it")])
+def test_workers_end_where_their_supervisor_was_killed(
+    monkeypatch: pytest.MonkeyPatch, lives: bool, says: str | None
+):
+    """Else two hosts would decide for ever."""
+
+    async def probe(*_: object) -> float:
+        return now()
+
+    load = Load([], seed=1)
+    monkeypatch.setattr(module, "lives", lambda _: lives)
+    monkeypatch.setattr(load, "probe", probe)
+    assert brought("supervisor", world(), load).trouble == says
+
+
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize(
+    ("status", "begins", "says"),
+    [
+        (200, 1, None),
+        (429, 1, None),
+        (503, -1, None),  # by the fault before
+        (503, 1, "1 logins failed"),
+        (0, 1, "1 logins failed"),
+    ],
+)
+def test_no_login_fails_by_a_planned_restart(status: int, begins: int, says: str | None):
+    """As the documents say."""
+    pids, load, host = iter((7, 8)), Load([], seed=1), world()
+    host.pid = lambda _: next(pids)
+    begin = now() + 1_000 * begins
+    host.restart = lambda _: load.answers.append(Answered("ana", True, status, begin, begin + 5))
+    assert brought("host-restarted", host, load).trouble == says
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_host_that_does_not_end_was_not_restarted():
+    """Although it is ready."""
+    assert brought("host-restarted", world(), Load([], seed=1)).trouble == "it did not end"
