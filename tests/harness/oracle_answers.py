@@ -25,8 +25,9 @@ LONGEST_MS = 15_000
 """No client waits longer."""
 LATE_MS = 15_000
 """A request whose answer nobody got may come into the log this long after."""
-TOLERANCE_MS = 1_000
-"""A gateway may know of the end of a block a little later."""
+APART_MS = 1_000
+"""Where a clock was wrong, by how much is known so well only. Elsewhere nobody is refused by
+a block that is over: a gateway refuses only while it is sure that the block stands."""
 ANSWER_MS = 15_000
 """The record of an unblocking is decided so soon: a broker that is cut off from the others may keep
 it from its readers for seconds. The two seconds themselves are judged by what clients were told, in
@@ -180,11 +181,13 @@ def _stood(
         return False
     if block.lifted is not None:
         lifted = appended[block.lifted.partition, block.lifted.offset]
-        return lifted + LIFTED_TOLERANCE_MS >= answer.started_ms
+        if lifted + LIFTED_TOLERANCE_MS < answer.started_ms:
+            return False
     # A clock that was behind made it longer.
     behind = [
         -clock.ahead_ms
         for clock in clocks
         if clock.begin <= answer.ended_ms and answer.started_ms <= clock.end
     ]
-    return block.until_ms + TOLERANCE_MS + max((0, *behind)) >= answer.started_ms
+    late = APART_MS + max(0, *behind) if behind else EARLY_MS
+    return block.until_ms + late >= answer.started_ms

@@ -580,7 +580,8 @@ def found_with(answers: list[Answered]) -> list[str]:
     [
         ANSWERS,
         [*ANSWERS, answer("ben", False, 429, 85)],  # by a blocklist, without an attempt
-        [*ANSWERS, answer("ben", False, 429, 2_000, before=1_000)],  # ... that hears it late
+        [*ANSWERS, answer("ben", False, 429, 570)],  # ... that hears late that it is lifted
+        [*ANSWERS, answer("ben", False, 429, 6_000, took=5_700, before=5_600)],  # ... slowly
         [*ANSWERS, answer("anna", True, 503, 200), answer("anna", True, 0, 300)],
         [*ANSWERS[:-1], answer("anna", False, 503, 110)],
         [*ANSWERS[:-1], Answered("anna", False, 0, START + 10, START + 12)],  # it came in later
@@ -607,6 +608,7 @@ def test_answers_that_the_log_explains_are_right(answers: list[Answered]):
         ([*ANSWERS, answer("ben", False, 200, 100)], "with a wrong password"),
         ([*ANSWERS, answer("ben", True, 401, 70)], "with the right password"),
         ([*ANSWERS, answer("anna", True, 429, 50)], "no block stood"),
+        ([*ANSWERS, answer("ben", True, 429, 580)], "no block stood"),  # it would end at 570
         ([*ANSWERS, answer("ben", True, 429, 20_000)], "no block stood"),
         ([*ANSWERS, answer("anna", True, 500, 50)], "answered 500"),
         (ANSWERS[:-1], "that no client made"),
@@ -618,6 +620,15 @@ def test_answers_that_the_log_does_not_explain_are_noticed(answers: list[Answere
     """Made-up and contradicting answers, and attempts that nobody made."""
     found = found_with(answers)
     assert any(says in sentence for sentence in found), found
+
+
+@pytest.mark.parametrize(("started", "stood"), [(572, True), (580, False)])
+def test_nobody_is_refused_for_a_block_that_is_over(started: int, stood: bool):
+    """A gateway refuses only while it is sure that the block stands: it has no second for that."""
+    system = System(ORDINARY[:8])  # ben's block ends at 570
+    answered = Answered("ben", True, 429, START + started, START + started + 900)
+    system.evidence.answers = [*ANSWERS[:6], answered]
+    assert any("no block stood" in s for s in differences(system.evidence)) != stood
 
 
 def test_a_record_that_cannot_be_read_belongs_into_quarantine():
