@@ -53,6 +53,9 @@ KNOWN_HEADERS = {
 }
 """Of answers; any other one is a request's bytes where an answer's head should be."""
 
+EVENTS = b"\r\ncontent-type: text/event-stream\r\n"
+"""In the head of an answer that has no end."""
+
 _STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})")
 
 PATHS = {
@@ -298,7 +301,10 @@ def exchange(url: str, data: bytes, source: str | None = None) -> bytes:
                 received += some
             with suppress(OSError):  # it is closed already
                 connection.shutdown(socket.SHUT_WR)
-            while len(received) < READ_MAX and (some := connection.recv(65_536)):
+            # Events go on for an hour where a request sent behind hides that nothing comes.
+            while len(received) < READ_MAX and EVENTS not in received:
+                if not (some := connection.recv(65_536)):
+                    break
                 received += some
         return bytes(received)
 
