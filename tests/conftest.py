@@ -28,8 +28,10 @@ from tests.postgres import EMPTY, create_database, temporary_database
 with without({"rfc3987_syntax": None}):
     import jsonschema  # noqa: F401
 
+FIRST = "test_up.py"
+"""It fetches a Kafka that is not there yet, and lets it remember its start: half a minute."""
+
 LONG = (
-    "test_up.py",
     "test_up_rights.py",
     "test_chaos.py",
     "test_dependencies.py",
@@ -75,14 +77,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """As few systems as can be, and nothing long at the end.
 
     All acceptance tests but the long ones come last: their systems live on, on the session's Kafka.
+    The simulation, which needs no Kafka, comes while the first one fetches it.
     """
-    order = (*LONG, None, *LATE, *LAST)
+    order = (FIRST, "simulation", *LONG, "any other", *LATE, *LAST)
     items.sort(key=lambda item: order.index(_place(item)))
 
 
-def _place(item: pytest.Item) -> str | None:
-    name = item.path.name
-    return name if item.path.parent.name == "acceptance" and name in (*LONG, *LATE, *LAST) else None
+def _place(item: pytest.Item) -> str:
+    name, folder = item.path.name, item.path.parent.name
+    if folder == "acceptance" and name in (FIRST, *LONG, *LATE, *LAST):
+        return name
+    return folder if folder == "simulation" else "any other"
 
 
 def pytest_collection_finish() -> None:
