@@ -34,6 +34,9 @@ READ_SECONDS = 30.0
 """So long a client may take over the next part of a long answer. What it does not read is held in
 memory."""
 
+PART_BYTES = 65_536
+"""Of a long answer so much is handed to the server at a time."""
+
 UNEXPECTED = "A request failed in a way that nobody expected"
 
 
@@ -187,7 +190,11 @@ class RequestConnection(ASGIHTTPConnection):
             {"type": "http.response.start", "status": response.status_code, "headers": headers}
         )
         data = body.data[body.begin : body.end]
-        await send({"type": "http.response.body", "body": data, "more_body": False})
+        begin = 0
+        while len(data) - begin > PART_BYTES:  # the server keeps what is sent until it is read
+            part = data[begin : (begin := begin + PART_BYTES)]
+            await _in_time(send)({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body", "body": data[begin:], "more_body": False})
 
 
 class GatewayApp(Quart):
@@ -232,7 +239,7 @@ class GatewayApp(Quart):
             "",
             request.scheme,
             default_method=method,
-            path_info=routed(request.scope.get("raw_path"), request.path),
+            path_info=routed(request.scope.get("raw_path"), request.scope["path"]),
         )
 
     def begin(self, scope: HTTPScope, request: DirectRequest | GatewayRequest) -> Peer:

@@ -83,6 +83,7 @@ async def prove(
             account = await here.account_loader.account(user, seconds_until(due))
             if device and (account is None or account.version != device.version):
                 device, source = None, limits.source(address)
+                delayed_ms = await limits.wait(source, user, client_gone)
                 await _refuse_what_is_blocked(here, user, device, due)
             first = alone and not limits.stranger(source)
             lane = Lane.FOREGROUND if first else Lane.BACKGROUND

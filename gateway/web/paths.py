@@ -16,11 +16,13 @@ def routed(raw: bytes | None, path: str) -> str:
     """The path by which the rule for a request is found; `raw` is how its client has it.
 
     An encoded slash belongs to a name: `/accounts/a%2Fdevices` is the account `a/devices`, and not
-    the devices of `a`.
+    the devices of `a`. A path with two slashes at its beginning is none: Werkzeug takes them for
+    one, behind the back of what answers or sheds without Quart.
     """
-    if raw is None or b"%2f" not in raw.lower():
-        return path
-    return _SLASH.join(unquote(part) for part in re.split("%2[Ff]", raw.decode("latin-1")))
+    if raw is not None and b"%2f" in raw.lower():
+        parts = re.split("%2[Ff]", raw.decode("utf-8", "replace"))
+        path = _SLASH.join(unquote(part) for part in parts)
+    return _SLASH + path if path.startswith("//") else path
 
 
 class PartConverter(BaseConverter):

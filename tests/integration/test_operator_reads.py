@@ -16,7 +16,9 @@ import pytest
 from quart.typing import TestClientProtocol as ClientProtocol
 
 from events.messages import FOREVER, Decision, Policy, encode
+from gateway.errors import UnavailableError
 from gateway.postgres import audit_slices
+from gateway.postgres.operator_queries import DecisionRow
 from gateway.postgres.policies import nobody_else_changes, select_policies, select_policy
 from gateway.services import Services
 from gateway.timestamps import iso
@@ -337,6 +339,27 @@ def test_a_day_comes_whole_and_in_order(
             assert ids(found) == expected[::-1]
             page = await asking.get(f"/attempts?day={day}&limit=1000{query}")
             assert page["attempts"] == found[::-1]
+
+    ask(audited, scenario)
+
+
+def test_a_day_that_cannot_be_read_is_no_answer_that_has_begun(
+    audited: str, monkeypatch: pytest.MonkeyPatch
+):
+    """It is 503, as for everything else that needs Postgres; and so the next one may be read."""
+
+    async def away(*_: object, **__: object) -> AsyncIterator[list[DecisionRow]]:
+        raise UnavailableError("Postgres is away")
+        yield []
+
+    async def scenario(asking: Asking) -> None:
+        path = f"/attempts?day={iso(TODAY_MS)[:10]}"
+        with monkeypatch.context() as patched:
+            patched.setattr(audit_slices, "oldest_first", away)
+            for _ in range(attempts.MOST_EXPORTS + 1):
+                status, body = await asking.answer(path, Accept="application/x-ndjson")
+                assert (status, json.loads(body)["code"]) == (503, "unavailable")
+        assert (await asking.answer(path, Accept="application/x-ndjson"))[0] == 200
 
     ask(audited, scenario)
 

@@ -35,7 +35,8 @@ class LoginForm:
     """A login as it is."""
 
     paths: Iterable[str]
-    """Every path at which its view answers; a slash or a newline at the end makes no other path."""
+    """Every path at which its view answers. More slashes make no other one, nor does one at the end
+    or a newline there."""
     user_field: str
     """The field with the name by which an account is known, and by no other one."""
     right: Container[int]
@@ -57,9 +58,7 @@ class LoginForm:
 
     def concerns(self, method: str, path: str) -> bool:
         """Whether this request may be a login."""
-        # Starlette's routes are expressions with a $, which stands before a last newline, too.
-        ours = (other.rstrip("/") for other in self.paths)
-        return method not in ("GET", "HEAD", "OPTIONS") and path.rstrip("/\n") in ours
+        return method not in ("GET", "HEAD", "OPTIONS") and _plain(path) in map(_plain, self.paths)
 
     def size(self, content_length: str | None) -> int:
         """How many bytes to read, where the server does not say where the body ends; or Settled."""
@@ -100,6 +99,15 @@ class LoginForm:
             kind, body = "text/plain; charset=utf-8", verdict.sentence.encode()
         headers = {"Content-Type": kind, "Content-Length": str(len(body)), **verdict.headers}
         return verdict.status, [*headers.items()], body
+
+
+def _plain(path: str) -> str:
+    """The same for all paths of which some router makes one.
+
+    Werkzeug's takes all slashes at the beginning for one. Starlette's routes are expressions with a
+    $, which stands before a last newline, too.
+    """
+    return re.sub("/+", "/", f"/{path}").rstrip("/\n")
 
 
 def cut_off() -> Settled:

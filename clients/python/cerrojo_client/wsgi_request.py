@@ -10,7 +10,7 @@ from cerrojo_client.login_form import LoginForm, cut_off
 
 def path(environ: WSGIEnvironment) -> str:
     """The whole path. The server gives its bytes as Latin-1 (PEP 3333)."""
-    given: str = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+    given: str = environ.get("SCRIPT_NAME", "") + "/" + environ.get("PATH_INFO", "")
     return given.encode("latin-1").decode("utf-8", "replace")
 
 

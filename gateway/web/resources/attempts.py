@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
+from weakref import WeakSet
 
 import msgspec
 from quart import Blueprint, Response, request
@@ -49,7 +50,14 @@ EXPORT_SECONDS = 3_600.0
 LATEST_MS = 2**62
 
 _place = msgspec.msgpack.Decoder(tuple[Number, Number, Number, Number])
-_exports: set[object] = set()
+
+
+class _Export:
+    """A day that is read."""
+
+
+_exports: WeakSet[_Export] = WeakSet()
+"""One whose answer is never begun, as its client has left, ends with it."""
 
 
 @needs(Role.READ)
@@ -70,7 +78,7 @@ async def list_attempts() -> Response:
     asked = arguments(request)
     wanted = _wanted(asked)
     if responses.NDJSON in request.headers.get("Accept", ""):
-        return _export(here, asked, wanted)
+        return await _export(here, asked, wanted)
     size = limit(asked, PAGE, LARGEST_PAGE)
     rows, end = await audit_slices.newest_first(
         here.database, wanted, after(asked, _place), size, here.settings.deadline_seconds, now_ms()
@@ -97,7 +105,7 @@ def _wanted(asked: Mapping[str, str]) -> WantedDecisions:
     )
 
 
-def _export(here: Services, asked: Mapping[str, str], wanted: WantedDecisions) -> Response:
+async def _export(here: Services, asked: Mapping[str, str], wanted: WantedDecisions) -> Response:
     if "day" not in asked or "limit" in asked or "after" in asked:
         raise InvalidInputError(
             f"{responses.NDJSON} needs day, and no limit or after: all of a day comes"
@@ -106,13 +114,22 @@ def _export(here: Services, asked: Mapping[str, str], wanted: WantedDecisions) -
         raise OverloadedError(
             f"{MOST_EXPORTS} days are being read already; try again when one of them is done"
         )
+    headers = responses.HEADERS | {"Content-Type": responses.NDJSON}
+    if request.method == "HEAD":
+        return Response(b"", 200, headers)
+    this, until = _Export(), time.monotonic() + EXPORT_SECONDS
+    _exports.add(this)
     gone = current_request().gone()
+    found = audit_slices.oldest_first(here.database, wanted, here.settings.deadline_seconds)
+    try:
+        first = await anext(found, ())  # a Postgres that is away is known before the answer begins
+    except BaseException:
+        _exports.discard(this)
+        raise
 
-    async def lines() -> AsyncIterator[bytes]:
-        this, until = object(), time.monotonic() + EXPORT_SECONDS
-        _exports.add(this)
+    async def lines(export: _Export, rows: Sequence[DecisionRow]) -> AsyncIterator[bytes]:
         try:
-            found = audit_slices.oldest_first(here.database, wanted, here.settings.deadline_seconds)
+            yield _lines.encode_lines([_decided(row) for row in rows])
             async for rows in found:
                 if gone.done():
                     return
@@ -122,10 +139,9 @@ def _export(here: Services, asked: Mapping[str, str], wanted: WantedDecisions) -
         except UnavailableError as error:
             raise CutOffError(str(error)) from error
         finally:
-            _exports.discard(this)
+            _exports.discard(export)
 
-    body = b"" if request.method == "HEAD" else lines()
-    return Response(body, 200, responses.HEADERS | {"Content-Type": responses.NDJSON})
+    return Response(lines(this, first), 200, headers)
 
 
 _lines = msgspec.json.Encoder()

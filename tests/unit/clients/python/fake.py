@@ -97,3 +97,29 @@ def answer_lost(fake: FakeCerrojo) -> Trouble:
 
 
 KEY_REUSED = error(409, "key_reused")
+
+PATHS = (
+    *("/login", "/login/", "/login//", "//login", "///login", "//login//", "/login\n", "/login\n/"),
+    *("/login\r", "/login\r\n", "/login\x0b", "/login\x00", "/login ", "/ login", "/login\t"),
+    *(
+        "/./login",
+        "/login/.",
+        "/x/../login",
+        "/login/..",
+        "\\login",
+        "/\\login",
+        "/LOGIN",
+        "/login;x",
+    ),
+    *(
+        "login",
+        "/login?x",
+        "/login#x",
+        "/login%0A",
+        "/%2Flogin",
+        "/log%69n",
+        "/login\u2028",
+        "/login\x85",
+    ),
+)
+"""What some router might take for /login."""

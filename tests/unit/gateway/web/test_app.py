@@ -10,7 +10,7 @@ import pytest
 from quart import Response
 from structlog.testing import capture_logs
 
-from gateway.web.app import UNEXPECTED, GatewayApp
+from gateway.web.app import PART_BYTES, UNEXPECTED, GatewayApp
 from gateway.web.direct_request import DirectRequest
 from gateway.web.responses import Answer
 from settings import Settings
@@ -74,22 +74,41 @@ def test_a_failure_that_leaves_no_answer_is_logged(
     assert not app.requests
 
 
-def test_a_method_in_small_letters_is_another_one() -> None:
-    """Werkzeug takes it for the same, behind the back of what answers or sheds without Quart."""
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("POST", "/quart", 200), ("pOST", "/quart", 405), ("POST", "//quart", 404)],
+)
+def test_what_werkzeug_takes_for_the_same_is_another_one(
+    method: str, path: str, status: int
+) -> None:
+    """It would do so behind the back of what answers or sheds without Quart."""
+    [start, *_] = answered(Response(b"{}"), method, path)
+    assert start["status"] == status
+
+
+def test_a_long_answer_is_handed_over_in_parts() -> None:
+    """The server keeps what it has until the client reads it, and many may read nothing."""
+    _, *parts = answered(Response(b"x" * (2 * PART_BYTES + 1)))
+    assert [len(part["body"]) for part in parts] == [PART_BYTES, PART_BYTES, 1]
+    assert [part["more_body"] for part in parts] == [True, True, False]
+
+
+def answered(response: Response, method: str = "POST", path: str = "/quart") -> list[Any]:
+    """The messages of this answer to a request."""
     services: Any = SimpleNamespace(settings=Settings())
     app = GatewayApp("login", services)
     sent = []
 
     @app.post("/quart")
     async def quart() -> Response:
-        return Response(b"{}")
+        return response
 
     async def note(message: Any) -> None:
         sent.append(message)
 
     scope: Any = {
-        **{"type": "http", "method": "pOST", "path": "/quart", "query_string": b"", "headers": []},
+        **{"type": "http", "method": method, "path": path, "query_string": b"", "headers": []},
         **{"scheme": "http", "http_version": "1.1", "client": ("192.0.2.7", "4711")},
     }
     asyncio.run(app(scope, receive, note))
-    assert sent[0]["status"] == 405
+    return sent

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +19,7 @@ from gateway.errors import (
     BlockedError,
     BlockedForGoodError,
     RequestError,
+    SourceRefusedError,
     UnavailableError,
     WrongPasswordError,
 )
@@ -57,6 +60,54 @@ def test_it_takes_both_to_get_in(
     else:
         with pytest.raises(outcome):
             conclude(verdict, right, 0)
+
+
+def test_a_device_of_a_former_password_is_limited_as_a_stranger(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Only what the account says tells that it is one, after the limits were asked about nobody."""
+    waited = []
+
+    class Limits:
+        def network(self, address: str) -> str:
+            return address
+
+        def source(self, address: str) -> str:
+            return address
+
+        async def wait(self, source: str | None, user: str, client_gone: object) -> int:
+            waited.append(source)
+            if source is not None:
+                raise SourceRefusedError(7)
+            return 0
+
+    @asynccontextmanager
+    async def turn(*_: object) -> AsyncIterator[bool]:
+        yield True
+
+    async def account(*_: object) -> Account:
+        return Account("a hash", 2, disabled=False)
+
+    async def nothing(*_: object) -> None:
+        pass
+
+    here: Any = SimpleNamespace(
+        source_limits=Limits(),
+        account_turns=SimpleNamespace(turn=turn),
+        account_loader=SimpleNamespace(account=account),
+        seconds_to_begin=lambda due: 1.0,
+    )
+    monkeypatch.setattr(password_check, "address_of", lambda here, scope: "192.0.2.7")
+    monkeypatch.setattr(
+        password_check, "known_device", lambda *_: SimpleNamespace(id=b"d", version=1)
+    )
+    monkeypatch.setattr(password_check, "_refuse_what_is_blocked", nothing)
+    credentials: Any = SimpleNamespace(user="ana", pass_="guess")
+    scope: Any = {"headers": []}
+    gone: Any = None
+    with pytest.raises(SourceRefusedError):
+        asyncio.run(password_check.prove(here, credentials, scope, 1e12, gone))
+    assert waited == [None, "192.0.2.7"]
 
 
 def test_no_login_outlives_an_answered_change(monkeypatch: pytest.MonkeyPatch) -> None:

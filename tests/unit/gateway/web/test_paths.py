@@ -40,6 +40,20 @@ def test_an_encoded_slash_belongs_to_the_name(
     assert found == (endpoint, {"user": user})
 
 
+def test_a_name_beside_an_encoded_slash_may_come_as_it_is() -> None:
+    """In the bytes of UTF-8, as the server takes it."""
+    found = RULES.bind("localhost").match(routed("/accounts/ñ%2Fb".encode(), "/accounts/ñ/b"))
+    assert found == ("account", {"user": "ñ/b"})
+
+
+@pytest.mark.parametrize("path", ["//accounts/ana", "///accounts/ana", "//static/a.js", "//"])
+@pytest.mark.parametrize("raw", [None, b"//accounts/a%2Fb"])
+def test_more_slashes_at_the_beginning_are_no_path_of_ours(raw: bytes | None, path: str) -> None:
+    """Werkzeug would find a rule by them."""
+    with pytest.raises(NotFound):
+        RULES.bind("localhost").match(routed(raw, path))
+
+
 @pytest.mark.parametrize("path", ["/static/a%2Fb.js", "/static/..%2fapp.py", "/static%2Fa.js"])
 def test_what_is_no_name_has_no_slash(path: str) -> None:
     """No file is found by one."""

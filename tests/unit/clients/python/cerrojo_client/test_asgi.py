@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from urllib.parse import quote
 
 import httpx
 import pytest
+from quart import Quart
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -15,7 +17,7 @@ from cerrojo_client import PASS, REFUSE, AsyncCerrojo, OnUndecided
 from cerrojo_client.asgi import CerrojoMiddleware
 from cerrojo_client.asgi_request import App, Message, Receive, Send
 from cerrojo_client.login_form import BODY_MAX, LoginForm
-from tests.unit.clients.python.fake import TOKEN, FakeCerrojo
+from tests.unit.clients.python.fake import PATHS, TOKEN, FakeCerrojo
 
 FORM = LoginForm(paths=["/login"], user_field="username", right={204}, no_outcome={403})
 
@@ -239,3 +241,53 @@ def test_other_messages_may_come_before_the_answer(fake: FakeCerrojo):
         "http.response.body",
     ]
     assert [body["outcome"] for body in fake.bodies] == ["right"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("framework", ["Starlette", "Quart"])
+def test_no_way_to_a_view_passes_by(fake: FakeCerrojo, path: str, framework: str):
+    """Whatever a framework's router takes for the path of the login."""
+    reached = []
+
+    async def log_in(_: object = None) -> Response:
+        reached.append(path)
+        return Response(status_code=401)
+
+    async def log_in_to_quart() -> tuple[str, int]:
+        await log_in()
+        return "", 401
+
+    app: App
+    if framework == "Starlette":
+        app = Starlette(routes=[Route("/login", log_in, methods=["POST"])])
+    else:
+        quart = Quart(__name__)
+        quart.post("/login")(log_in_to_quart)
+        app = quart  # type: ignore[assignment]
+    cerrojo = AsyncCerrojo("http://cerrojo", TOKEN, transport=httpx.MockTransport(fake))
+    guarded = CerrojoMiddleware(app, cerrojo, FORM, on_undecided=REFUSE)
+    body = b"username=ana&password=guess"
+    scope: Message = {
+        **{"type": "http", "method": "POST", "path": path, "raw_path": quote(path).encode()},
+        **{"root_path": "", "query_string": b"", "scheme": "http", "http_version": "1.1"},
+        **{"client": ("192.0.2.7", 4711), "server": ("127.0.0.1", 80)},
+        "headers": [
+            (b"host", b"site"),
+            (b"content-type", b"application/x-www-form-urlencoded"),
+            (b"content-length", b"%d" % len(body)),
+        ],
+    }
+
+    messages = iter([{"type": "http.request", "body": body, "more_body": False}])
+
+    async def receive() -> Message:
+        for message in messages:
+            return message
+        return await asyncio.Future()  # the client waits
+
+    async def send(message: Message) -> None:
+        pass
+
+    asyncio.run(guarded(scope, receive, send))
+    assert len(fake.bodies) >= len(reached)
+    assert reached or path != "/login"

@@ -109,6 +109,8 @@ def test_json_that_may_be_read_differently_is_refused(body: bytes, status: int):
         ("POST", "/login/", True),
         ("POST", "/login\n", True),
         ("POST", "/login\n/", True),
+        ("POST", "//login", True),
+        ("POST", "///login//", True),
         ("PUT", "/login", True),
         ("GET", "/login", False),
         ("POST", "/logout", False),

@@ -9,13 +9,14 @@ from urllib.parse import urlencode
 
 import httpx
 import pytest
-from werkzeug.test import Client, run_wsgi_app
+from flask import Flask
+from werkzeug.test import Client, create_environ, run_wsgi_app
 from werkzeug.wsgi import ClosingIterator
 
 from cerrojo_client import REFUSE, Cerrojo
 from cerrojo_client.login_form import LoginForm
 from cerrojo_client.wsgi import CerrojoMiddleware
-from tests.unit.clients.python.fake import TOKEN, FakeCerrojo
+from tests.unit.clients.python.fake import PATHS, TOKEN, FakeCerrojo
 
 
 class View:
@@ -185,3 +186,24 @@ def test_a_body_that_was_cut_off_is_refused(client: Client, fake: FakeCerrojo, v
     _, status, _ = run_wsgi_app(client.application, environ)
     assert status == "400 Bad Request"
     assert (view.bodies, fake.requests) == ([], [])
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("mount", ["", "/app"])
+def test_no_way_to_a_view_of_flask_passes_by(fake: FakeCerrojo, path: str, mount: str):
+    """Whatever its router takes for the path of the login."""
+    app, reached = Flask(__name__), []
+
+    @app.post("/login")
+    def log_in() -> str:
+        reached.append(path)
+        return "Wrong"
+
+    form = LoginForm(paths=[f"{mount}/login"], user_field="username", right={302})
+    cerrojo = Cerrojo("http://cerrojo", TOKEN, transport=httpx.MockTransport(fake))
+    guarded = CerrojoMiddleware(app, cerrojo, form, on_undecided=REFUSE)
+    environ = create_environ(method="POST", data={"username": "ana", "password": "guess"})
+    environ |= {"SCRIPT_NAME": mount, "PATH_INFO": path.encode().decode("latin-1")}
+    run_wsgi_app(guarded, environ)
+    assert len(fake.bodies) >= len(reached)
+    assert reached or path != "/login"
