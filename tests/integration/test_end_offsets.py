@@ -26,7 +26,7 @@ def test_it_hears_where_partitions_end(topics: str):
     asked = EndOffsets(at(topics))
     for partitions, ends in (({0, PARTITION}, {0: 0, PARTITION: 3}), ({PARTITION}, {PARTITION: 3})):
         ask(asked, partitions)
-        while asked.ends() is None:  # on a busy machine Kafka may be late for one
+        while asked.ends().keys() != partitions:  # on a busy machine Kafka may be late for one
             ask(asked, partitions)
         assert asked.ends() == ends
 
@@ -35,4 +35,4 @@ def test_where_kafka_does_not_answer_nothing_is_known():
     """That is an answer too: the former knowledge is not true any more."""
     asked = EndOffsets(at("127.0.0.1:1"))
     ask(asked, {PARTITION})
-    assert asked.ends() is None
+    assert asked.ends() == {}

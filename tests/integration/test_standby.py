@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import signal
@@ -132,6 +133,22 @@ def test_one_that_cannot_live_is_not_started_again_at_once(
     """Else it would eat the processor of those that decide."""
     monkeypatch.setattr(standby, "REFILL_SECONDS", 60.0)
     kept.refill()
+    kept.refill()
+    assert len(kept.pids) == 1
+
+
+def test_one_that_cannot_be_started_is_tried_again(kept: Standbys, monkeypatch: pytest.MonkeyPatch):
+    """A host short of files or memory goes on deciding; it would end with all its workers."""
+
+    def fail(spec: ProcessSpec) -> None:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    with monkeypatch.context() as short:
+        short.setattr(standby, "Child", fail)
+        kept.start(2)
+        kept.refill()
+        kept.look()
+        assert kept.pids == []
     kept.refill()
     assert len(kept.pids) == 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import psycopg
@@ -27,7 +28,7 @@ class PartitionState(Struct):
     next_offset: int | None
     """Everything before it is decided."""
     end_offset: int | None
-    """That the next record gets; None: Kafka has no such partition."""
+    """That the next record gets; None: Kafka has no such partition, or does not say."""
     lag: int | None
     """Records that wait; None: not known."""
     policy: int | None
@@ -54,13 +55,20 @@ def run(settings: Settings) -> list[PartitionState]:
 
 
 def end_offsets(kafka: AdminClient, topic: str) -> dict[int, int]:
-    """The offset that the next record gets in each partition. Raises ``KafkaException``."""
+    """The offset that the next record gets in each partition, but for those that fail.
+
+    Raises ``KafkaException`` where Kafka does not answer.
+    """
     found = kafka.list_topics(topic, timeout=ADMIN_TIMEOUT_SECONDS).topics[topic]
     wanted = {TopicPartition(topic, n): OffsetSpec.latest() for n in found.partitions}  # type: ignore[no-untyped-call]
     if not wanted:
         return {}
     answers = kafka.list_offsets(wanted, request_timeout=ADMIN_TIMEOUT_SECONDS)
-    return {where.partition: answer.result().offset for where, answer in answers.items()}
+    ends: dict[int, int] = {}
+    for where, answer in answers.items():
+        with suppress(KafkaException):  # as of one without a leader
+            ends[where.partition] = answer.result().offset
+    return ends
 
 
 def _state(row: tuple[Any, ...], end: int | None) -> PartitionState:

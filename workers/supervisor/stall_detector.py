@@ -71,20 +71,18 @@ class StallTimes:
         """The partition belongs to another host now."""
         self._partitions.pop(partition, None)
 
-    def check(
-        self, ends: Mapping[int, int] | None, ready: Collection[int], seconds: float
-    ) -> list[int]:
+    def check(self, ends: Mapping[int, int], ready: Collection[int], seconds: float) -> list[int]:
         """The partitions whose workers are stuck, ``seconds`` after the last check.
 
-        ``ends`` are the offsets that the next records of the partitions get; None if Kafka
-        did not answer.
+        ``ends`` are the offsets that the next records of the partitions get, of those of which
+        Kafka has answered.
         """
         stuck = []
         movers = {number for number, here in self._partitions.items() if here.moved}
         for number, here in self._partitions.items():
             here.moved = False
-            at_end = ends is not None and ends.get(number, 0) <= here.offset
-            if ends is None or number not in ready or at_end or here.waiting:
+            behind = number in ends and ends[number] > here.offset
+            if number not in ready or not behind or here.waiting:
                 here.stalled_seconds = 0.0
             elif here.working or movers - {number}:
                 here.stalled_seconds += seconds

@@ -107,7 +107,11 @@ class Standbys:
 
     def _start(self, name: str) -> None:
         spec = ProcessSpec(name=f"worker {name}", command=(*launch.COMMAND, name))
-        self._standbys[name] = Child(spec)
+        try:
+            self._standbys[name] = Child(spec)
+        except OSError as error:  # what is there goes on deciding
+            logger.warning("A standby cannot be started and is tried again", error=str(error))
+            return
         self._patient_until[name] = self._clock() + START_SECONDS
 
     def _living(self) -> str | None:

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from confluent_kafka import TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from settings import Settings
 from workers.metrics import PartitionGauge
@@ -22,7 +22,7 @@ def test_what_waits_is_between_what_is_next_and_the_end():
 
 def test_nothing_is_said_of_what_is_not_known():
     """Neither where Kafka does not answer, nor of a partition that it was not asked about."""
-    assert lag(None, {0: 7}) == {}
+    assert lag({}, {0: 7}) == {}
     assert lag({1: 10}, {0: 7}) == {}
 
 
@@ -32,11 +32,47 @@ def test_an_offset_below_zero_is_no_answer(monkeypatch: pytest.MonkeyPatch):
     admin = SimpleNamespace(list_offsets=lambda *_, **__: answers)
     monkeypatch.setattr(end_offsets, "AdminClient", lambda _: admin)
     asked = end_offsets.EndOffsets(Settings(kafka_bootstrap_servers="127.0.0.1:1"))
-    for offset, found in ((-1001, None), (7, {0: 7})):
+    for offset, found in ((-1001, {}), (7, {0: 7})):
         answers[TopicPartition("attempts", 0)] = answer = Future()
         answer.set_result(SimpleNamespace(offset=offset))
         asked.ask([0])
         assert asked.ends() == found
+
+
+def test_a_partition_without_a_leader_hides_no_other(monkeypatch: pytest.MonkeyPatch):
+    """Else no stuck worker of the host is found, and it says of none how far it is behind."""
+    known: Future[Any] = Future()
+    known.set_result(SimpleNamespace(offset=7))
+    unknown: Future[Any] = Future()
+    unknown.set_exception(KafkaException(KafkaError(KafkaError.LEADER_NOT_AVAILABLE)))
+    answers = {TopicPartition("attempts", n): each for n, each in ((0, unknown), (1, known))}
+    admin = SimpleNamespace(list_offsets=lambda *_, **__: answers)
+    monkeypatch.setattr(end_offsets, "AdminClient", lambda _: admin)
+    asked = end_offsets.EndOffsets(Settings(kafka_bootstrap_servers="127.0.0.1:1"))
+    asked.ask([0, 1])
+    assert asked.ends() == {1: 7}
+
+
+def test_a_client_that_cannot_be_made_leaves_the_old_one(monkeypatch: pytest.MonkeyPatch):
+    """As while a file of TLS is replaced; it would end the supervisor, and all its workers."""
+    asked_by: list[int] = []
+
+    class Client:
+        def __init__(self, options: object) -> None:
+            if asked_by:
+                raise KafkaException(KafkaError(KafkaError._INVALID_ARG))
+
+        def list_offsets(self, wanted: object, **_: object) -> dict[TopicPartition, Future[Any]]:
+            asked_by.append(id(self))
+            answer: Future[Any] = Future()
+            answer.set_result(SimpleNamespace(offset=-1))
+            return {TopicPartition("attempts", 0): answer}
+
+    monkeypatch.setattr(end_offsets, "AdminClient", Client)
+    asked = end_offsets.EndOffsets(Settings(kafka_bootstrap_servers="127.0.0.1:1"))
+    for _ in range(3):
+        asked.ask([0])
+    assert len(asked_by) == 3
 
 
 def test_two_failures_in_a_row_make_a_new_client(monkeypatch: pytest.MonkeyPatch):
