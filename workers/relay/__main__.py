@@ -98,7 +98,6 @@ def _relay(config: settings.Settings, stop: threading.Event, outage: Outage) -> 
     from workers.relay.shadow import ShadowCounter
 
     relay: Relay | None = None
-    deliveries: Deliveries | None = None
     look_at = 0.0
 
     def look() -> None:
@@ -110,7 +109,7 @@ def _relay(config: settings.Settings, stop: threading.Event, outage: Outage) -> 
         lag, dead = journal.webhooks_behind()
         metrics.WEBHOOK_LAG.set(lag)
         metrics.DEAD_LETTERS.set(dead)
-        if deliveries is not None:
+        if relay is not None:
             deliveries.look()
 
     def alive() -> None:
@@ -125,13 +124,15 @@ def _relay(config: settings.Settings, stop: threading.Event, outage: Outage) -> 
         journal = Journal(config.require_database(), manager_link().beat)
         closing.callback(journal.close)
         closing.callback(metrics.EVENTS_LEADS.set, 0)
+        manager_link().beat()
+        # Before it leads: to connect may take longer than a leader may say nothing.
+        deliveries = Deliveries(config.require_database(), manager_link().beat)
+        closing.callback(deliveries.close)
         while not stop.is_set():
             manager_link().beat()
             if relay is None and journal.lead():
                 publisher = EventPublisher(config)
                 closing.callback(publisher.close)
-                deliveries = Deliveries(config.require_database())
-                closing.callback(deliveries.close)
                 closing.callback(ShadowCounter(config.require_database()).close)
                 relay = Relay(journal, publisher, deliveries, alive)
                 metrics.EVENTS_LEADS.set(1)

@@ -8,6 +8,7 @@ is a dead letter, and the next one has its turn.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
@@ -37,14 +38,15 @@ logger = structlog.get_logger()
 
 
 class Deliveries:
-    """Delivers for as long as this process leads. Its threads share a connection.
+    """Delivers while :meth:`look` is called. Its threads share a connection.
 
     Looks have another one: a leader may not wait for what a courier waits for.
     """
 
-    def __init__(self, database_url: str) -> None:
-        """Raises ``psycopg.Error``."""
+    def __init__(self, database_url: str, beat: Callable[[], object] = lambda: None) -> None:
+        """`beat` is called between two connections that take long. Raises ``psycopg.Error``."""
         self._connection = _connect(database_url, "webhooks")
+        beat()
         self._looks = _connect(database_url, "look at webhooks")
         self._couriers: dict[Webhook, _Courier] = {}
 
