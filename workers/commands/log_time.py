@@ -18,11 +18,13 @@ def log_time_ms(settings: Settings, wait_seconds: float) -> int:
         end = end_offset(consumer, topic, 0, wait_seconds)
         consumer.assign([TopicPartition(topic, 0, end)])
         message = consumer.poll(wait_seconds)
+        if message is not None and (failure := message.error()) is not None:
+            raise KafkaException(failure)
     except KafkaException as error:
         raise kafka_failed(error) from error
     finally:
         consumer.close()
-    if message is None or message.error() is not None:
+    if message is None:
         raise CommandError(
             f"No worker said anything within {wait_seconds:g} s, so the log's time is not known. "
             "Start `python -m workers`, then run the command again."

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import time
 
+import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from events.clients import WORKER_ANSWER_SECONDS, assigned_consumer, client_options, read_batch
+from events.clients import (
+    WORKER_ANSWER_SECONDS,
+    assigned_consumer,
+    client_options,
+    explain,
+    read_batch,
+)
 from events.topics import ATTEMPTS, describe
 from settings import Settings
 from workers.decision.batch import Record
@@ -27,6 +34,9 @@ they come one by one, also when none is waited for."""
 LINGER_SECONDS = 0.02
 """Upper bound of that wait. A record that arrives later is decided at once."""
 
+SAY_SECONDS = 5.0
+"""Between two log lines about errors at which the client tries again."""
+
 _MOVED = {
     KafkaError._AUTO_OFFSET_RESET,
     KafkaError.OFFSET_OUT_OF_RANGE,
@@ -34,6 +44,8 @@ _MOVED = {
     KafkaError._UNKNOWN_TOPIC,
     KafkaError._UNKNOWN_PARTITION,
 }
+
+logger = structlog.get_logger()
 
 
 class LogMovedError(Exception):
@@ -66,6 +78,7 @@ class AttemptReader:
         self._connection_lost = False
         self._last_batch_size = 0  # records
         self._last_batch_at = 0.0
+        self._say_at = 0.0
 
     def warm(self) -> None:
         """Connect, so that a claim does not have to."""
@@ -120,7 +133,7 @@ class AttemptReader:
             self._consumer, limit, FIRST_RECORD_SECONDS, lambda: self._linger(called_at)
         )
         self._last_batch_size, self._last_batch_at = len(messages), time.monotonic()
-        return _records(messages)
+        return self._records(messages)
 
     def _linger(self, called_at: float) -> None:
         """Wait for more records where those come fast, but the last batch was small.
@@ -139,7 +152,7 @@ class AttemptReader:
         message = self._consumer.poll(self._answer_seconds)
         if message is None:
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
-        records = _records([message])
+        records = self._records([message])
         if not records:
             raise KafkaException(message.error())
         return records[0]
@@ -156,16 +169,23 @@ class AttemptReader:
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
             self._connection_lost = True
 
+    def _records(self, messages: list[Message]) -> list[Record]:
+        records = []
+        for message in messages:
+            error = message.error()
+            if error is None:
+                offset, (_, appended_ms) = message.offset(), message.timestamp()
+                assert offset is not None  # a consumed record has one
+                records.append(Record(offset, appended_ms, message.key(), message.value()))
+            elif error.code() in _MOVED:
+                raise LogMovedError(error.str())
+            else:  # the client tries again by itself
+                self._say(error)
+        return records
 
-def _records(messages: list[Message]) -> list[Record]:
-    records = []
-    for message in messages:
-        error = message.error()
-        if error is None:
-            offset, (_, appended_ms) = message.offset(), message.timestamp()
-            assert offset is not None  # a consumed record has one
-            records.append(Record(offset, appended_ms, message.key(), message.value()))
-        elif error.code() in _MOVED:
-            raise LogMovedError(error.str())
-        # After any other error the client tries again by itself.
-    return records
+    def _say(self, error: KafkaError) -> None:
+        if time.monotonic() >= self._say_at:
+            self._say_at = time.monotonic() + SAY_SECONDS
+            logger.warning(
+                "The partition cannot be read", partition=self.partition, error=explain(error)
+            )
