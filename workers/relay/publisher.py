@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -14,9 +15,13 @@ from workers.relay.event import AnyEvent, encode, key_of
 LOOK_SECONDS = 0.25
 """Between two calls of ``meanwhile`` while the brokers do not answer."""
 
+GIVE_UP_SECONDS = 15.0
+"""Brokers that take nothing for as long may be out of this host's reach alone. It is longer than an
+election."""
+
 
 class PublishError(Exception):
-    """The brokers refused an event."""
+    """The brokers refused an event, or this host does not reach them."""
 
 
 class EventPublisher:
@@ -40,10 +45,11 @@ class EventPublisher:
         )
 
     def publish(self, events: Sequence[AnyEvent], meanwhile: Callable[[], object]) -> None:
-        """Return when the brokers have all of them, however long that takes.
+        """Return when the brokers have all of them.
 
         ``meanwhile`` is called again and again, and ends the wait by an exception of its own.
-        Raises :class:`PublishError` where they refuse one, after which this must be closed.
+        Raises :class:`PublishError` where they refuse one or take none for 15 s, after which this
+        must be closed.
         """
         for event in events:
             key = key_of(event)
@@ -56,7 +62,15 @@ class EventPublisher:
                 )
             except (BufferError, KafkaException) as error:
                 raise PublishError(reason(error)) from error
-        while self._producer.flush(LOOK_SECONDS):
+        left, moved_at = len(events), time.monotonic()
+        while now_left := self._producer.flush(LOOK_SECONDS):
+            if now_left < left:
+                left, moved_at = now_left, time.monotonic()
+            elif time.monotonic() >= moved_at + GIVE_UP_SECONDS:
+                raise PublishError(
+                    f"the brokers have taken no event for {GIVE_UP_SECONDS:g} s; if another host "
+                    "reaches them, it publishes from now on"
+                )
             meanwhile()
         if self._failure is not None:
             raise PublishError(self._failure)
