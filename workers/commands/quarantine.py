@@ -9,6 +9,7 @@ record stays where it is, and one that was refused for its time needs a person t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import psycopg
@@ -28,6 +29,10 @@ from workers.commands.log_time import log_time_ms
 
 WAIT_SECONDS = 15.0
 """How long Kafka may take to accept the replayed records: longer than an election."""
+
+BATCH = 1_000
+"""Records that are appended and marked at once. They are signed as of one moment, and late 20 s
+later; and a client takes in 1 GB, which is so many of the largest ones."""
 
 OPTIONS = connection_options("quarantine")
 
@@ -82,22 +87,62 @@ def replay(
             "partition for all of its records."
         )
     settings.require_kafka()
-    # The rows are marked in a transaction that ends when Kafka has accepted the records: two
-    # commands at once replay nothing twice, and records that Kafka did not accept stay listed.
-    with psycopg.connect(settings.require_database(), **OPTIONS) as database:
-        found = _entries(database, for_replay=True)
-        if offset is not None and partition is not None:
-            found = _newest(found, partition, offset)
-        elif partition is not None:
-            found = [entry for entry in found if entry.partition == partition]
+    done = Replayed(0, [])
+    with psycopg.connect(settings.require_database(), autocommit=True, **OPTIONS) as database:
+        if partition is not None and offset is not None:
+            _replay_one(settings, database, partition, offset, late)
+            return Replayed(1, [])
+        # What returns to the quarantine meanwhile is not replayed again.
+        row = database.execute("SELECT now()").fetchone()
+        last = (-1, 0, 0)
+        while True:
+            with database.transaction():
+                found = _entries(
+                    database,
+                    " AND (partition, generation, log_offset) > (%s, %s, %s)"
+                    " AND quarantined_at <= %s AND partition = coalesce(%s, partition)",
+                    (*last, row and row[0], partition),
+                    f" LIMIT {BATCH} FOR UPDATE",
+                )
+                if not found:
+                    return done
+                signed, refused = _sign_anew(settings, found, late)
+                _take(settings, database, signed, done.appended)
+            last = found[-1][:3]
+            done = Replayed(done.appended + len(signed), done.refused + refused)
+
+
+def _replay_one(
+    settings: Settings, database: psycopg.Connection[Any], partition: int, offset: int, late: bool
+) -> None:
+    with database.transaction():
+        found = _entries(
+            database,
+            " AND partition = %s AND log_offset = %s",
+            (partition, offset),
+            " FOR UPDATE",
+        )
         if not found:
-            return Replayed(0, [])
-        signed, refused = _sign_anew(settings, found, late)
-        if refused and not all_:
+            raise CommandError(
+                f"The quarantine has no record from offset {offset} of partition {partition}, or "
+                "it was replayed already. `cerrojo quarantine` lists its records."
+            )
+        signed, refused = _sign_anew(settings, found[-1:], late)
+        if refused:
             raise CommandError(refused[0])
-        _mark(database, [entry for entry, _ in signed])
-        _append(settings, signed)
-    return Replayed(len(signed), refused)
+        _take(settings, database, signed)
+
+
+def _take(
+    settings: Settings, database: psycopg.Connection[Any], signed: Signed, before: int = 0
+) -> None:
+    """Mark the records and append them, in a transaction of the caller's.
+
+    It ends when Kafka has accepted them: two commands at once replay nothing twice, and records
+    that Kafka did not accept stay listed.
+    """
+    _mark(database, [entry for entry, _ in signed])
+    _append(settings, signed, before)
 
 
 Signed = list[tuple[QuarantinedRecord, bytes | None]]
@@ -142,27 +187,19 @@ def _sign_anew(
 
 
 def _entries(
-    database: psycopg.Connection[Any], for_replay: bool = False
+    database: psycopg.Connection[Any],
+    condition: str = "",
+    values: Sequence[Any] = (),
+    how: str = "",
 ) -> list[QuarantinedRecord]:
     with database.cursor(row_factory=kwargs_row(QuarantinedRecord)) as cursor:
         return cursor.execute(
             "SELECT partition, generation, log_offset, appended_ms,"
             " to_char(quarantined_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS\"Z\"') AS at,"
-            " key, value, reason FROM quarantine WHERE replayed_at IS NULL"
-            " ORDER BY partition, generation, log_offset" + (" FOR UPDATE" if for_replay else "")
+            f" key, value, reason FROM quarantine WHERE replayed_at IS NULL{condition}"
+            f" ORDER BY partition, generation, log_offset{how}",
+            values,
         ).fetchall()
-
-
-def _newest(
-    entries: list[QuarantinedRecord], partition: int, offset: int
-) -> list[QuarantinedRecord]:
-    found = [e for e in entries if (e.partition, e.log_offset) == (partition, offset)]
-    if not found:
-        raise CommandError(
-            f"The quarantine has no record from offset {offset} of partition {partition}, or it "
-            "was replayed already. `cerrojo quarantine` lists its records."
-        )
-    return found[-1:]
 
 
 def _mark(database: psycopg.Connection[Any], entries: list[QuarantinedRecord]) -> None:
@@ -174,7 +211,7 @@ def _mark(database: psycopg.Connection[Any], entries: list[QuarantinedRecord]) -
         )
 
 
-def _append(settings: Settings, signed: Signed) -> None:
+def _append(settings: Settings, signed: Signed, before: int) -> None:
     topic = settings.prefixed(ATTEMPTS)
     refused: list[str] = []
 
@@ -202,6 +239,7 @@ def _append(settings: Settings, signed: Signed) -> None:
         undelivered = 0
     if undelivered or refused:
         raise CommandError(
-            f"Kafka failed: {refused[0] if refused else 'no answer in time'}. All records stay "
-            "listed, although some may be in the log again. `cerrojo quarantine` lists them."
+            f"Kafka failed: {refused[0] if refused else 'no answer in time'}. {before} records are "
+            "appended to the log again; all others stay listed, although some may be there, too. "
+            "`cerrojo quarantine` lists them."
         )
