@@ -9,13 +9,19 @@ owner's claim fences the worker, so that no attempt waits for a start.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import replace
 
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
-from events.clients import WORKERS_GROUP, client_options, explain, reason
+from events.clients import (
+    WORKER_ANSWER_SECONDS,
+    WORKERS_GROUP,
+    client_options,
+    explain,
+    reason,
+)
 from events.topics import ATTEMPTS
 from processes import Event, Exited, Held, ProcessManager, ProcessSpec, Ready, Said, Started
 from processes.host_metrics import HostMetrics
@@ -83,6 +89,7 @@ class Supervisor:
                 "enable.auto.commit": False,
                 "auto.offset.reset": "error",
                 "topic.metadata.refresh.interval.ms": METADATA_MS,
+                "on_commit": self._on_commit,
             }
         )
         self._consumer.subscribe(
@@ -120,8 +127,12 @@ class Supervisor:
         logger.info("Partitions were added", before=before, now=partitions)
         for number in self._assigned():
             if before <= number < partitions:
-                self.manager.add(_spec(number))
+                self._add(number)
         self._note_unused()
+
+    def _add(self, number: int) -> None:
+        self._started.discard(_name(number))  # one that comes back is no restart
+        self.manager.add(_spec(number))
 
     def _assigned(self) -> list[int]:
         return sorted(p.partition for p in self._consumer.assignment())
@@ -237,7 +248,7 @@ class Supervisor:
         for number in sorted(numbers):
             if number < self._partitions:
                 if not self._handover.take_back(number):
-                    self.manager.add(_spec(number))
+                    self._add(number)
             else:
                 logger.warning(
                     "The topic has more partitions than are used; this one is unused until "
@@ -294,19 +305,41 @@ class Supervisor:
                 self._consumer.commit(offsets=offsets, asynchronous=True)
         except KafkaException as error:
             logger.warning("The group's offsets could not be committed", error=reason(error))
+            self._dirty.update(offset.partition for offset in offsets)
+
+    def _on_commit(self, error: KafkaError | None, offsets: list[TopicPartition]) -> None:
+        """Commit again what was not committed; the client does not."""
+        failed = {offset.partition for offset in offsets if error or offset.error}
+        self._dirty |= failed & self._offsets.keys()
 
     def _release_fenced(self) -> None:
-        """Restart a fenced worker once the group has confirmed that this host still owns it."""
-        for number in list(self._fenced):
-            offset = TopicPartition(self._topic, number, self._offsets.get(number, 0))
-            try:
-                self._consumer.commit(offsets=[offset], asynchronous=False)
-            except KafkaException as error:
-                if error.args[0].code() != KafkaError._NO_OFFSET:
-                    continue
-            if number in {p.partition for p in self._consumer.assignment()}:
-                self._fenced.discard(number)
-                self.manager.release(_name(number))
+        """Restart fenced workers once the group has confirmed that this host still owns them."""
+        if not self._fenced:
+            return
+        try:
+            # At once: while it waits for an answer, the host does nothing else.
+            self._consumer.commit(offsets=self._offsets_of(self._fenced), asynchronous=False)
+        except KafkaException:
+            return
+        for number in self._fenced.intersection(self._assigned()):
+            self._fenced.discard(number)
+            self.manager.release(_name(number))
+
+    def _offsets_of(self, numbers: Set[int]) -> list[TopicPartition]:
+        """What their workers decide next; the group's own offset of one that has not said it.
+
+        Raises ``KafkaException``.
+        """
+        known = numbers & self._offsets.keys()
+        said = [TopicPartition(self._topic, number, self._offsets[number]) for number in known]
+        unknown = [TopicPartition(self._topic, number) for number in numbers - known]
+        if unknown:
+            unknown = self._consumer.committed(unknown, timeout=WORKER_ANSWER_SECONDS)
+        for each in unknown:
+            if each.error:
+                raise KafkaException(each.error)
+            said.append(TopicPartition(each.topic, each.partition, max(0, each.offset)))
+        return said
 
     def _on_event(self, event: Event) -> None:
         number = _number(event.name)

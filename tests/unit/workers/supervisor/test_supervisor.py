@@ -6,8 +6,10 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from processes.events import Exited
+from processes.events import Exited, Started
+from workers import metrics
 from workers.supervisor.supervisor import Supervisor
 
 
@@ -86,3 +88,96 @@ def test_the_death_of_a_worker_that_is_handed_over_says_nothing(
     )
     Supervisor._on_event(cast(Any, supervisor), Exited("worker partition 2", 7, -9, 1.0, False))
     assert died == blamed
+
+
+class Consumer:
+    """The group's member, to which some partitions are assigned."""
+
+    def __init__(self, committed: dict[int, int], assigned: tuple[int, ...] = ()) -> None:
+        self.offsets = committed
+        self.assigned = assigned
+        self.commits = 0
+        self.away = False
+
+    def commit(self, offsets: list[TopicPartition], asynchronous: bool) -> None:
+        self.commits += 1
+        if self.away:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+        self.offsets |= {each.partition: each.offset for each in offsets}
+
+    def committed(self, asked: list[TopicPartition], timeout: float) -> list[TopicPartition]:
+        return [
+            TopicPartition(each.topic, each.partition, self.offsets.get(each.partition, -1001))
+            for each in asked
+        ]
+
+    def assignment(self) -> list[TopicPartition]:
+        return [TopicPartition("attempts", number) for number in self.assigned]
+
+
+def member(consumer: Consumer, **state: Any) -> Any:
+    """A supervisor that was not begun, with this state."""
+    supervisor: Any = Supervisor.__new__(Supervisor)
+    vars(supervisor).update({"_consumer": consumer, "_topic": "attempts", **state})
+    return supervisor
+
+
+def test_fenced_workers_are_released_by_one_commit():
+    """Each may take seconds, in which the host does nothing else. The group's offset of one whose
+    worker has said nothing yet stays as it is."""
+    released: list[str] = []
+    consumer = Consumer({1: 7, 2: 30}, assigned=(0, 1, 2))
+    supervisor = member(
+        consumer,
+        manager=SimpleNamespace(release=released.append),
+        _fenced={1, 2, 3, 4},
+        _offsets={1: 9, 3: 5},
+    )
+    consumer.away = True
+    supervisor._release_fenced()
+    assert (consumer.commits, released) == (1, [])
+    consumer.away = False
+    supervisor._release_fenced()
+    assert (consumer.commits, consumer.offsets) == (2, {1: 9, 2: 30, 3: 5, 4: 0})
+    assert sorted(released) == ["worker partition 1", "worker partition 2"]
+    assert supervisor._fenced == {3, 4}
+
+
+def test_offsets_that_were_not_committed_are_committed_again():
+    """The usual tools would show a lag of a partition in which nothing more arrives."""
+    consumer = Consumer({})
+    supervisor = member(consumer, _dirty={1, 2}, _offsets={1: 9, 2: 5})
+    consumer.away = True
+    supervisor._commit_offsets()
+    assert supervisor._dirty == {1, 2}
+    consumer.away = False
+    supervisor._commit_offsets()
+    assert supervisor._dirty == set()
+    sent = [TopicPartition("attempts", number) for number in (1, 2, 3)]
+    supervisor._on_commit(None, sent)
+    assert supervisor._dirty == set()
+    supervisor._on_commit(KafkaError(KafkaError._TRANSPORT), sent)
+    assert supervisor._dirty == {1, 2}  # the third one is another host's by now
+
+
+def test_a_partition_that_comes_back_is_no_restart():
+    """An alert counts those; each rebalance would be some."""
+    counted = metrics.RESTARTS.labels("worker")._value.get
+    before = counted()
+    nothing = SimpleNamespace(
+        add=lambda _: None,
+        confirm=lambda: None,
+        take_back=lambda _: False,
+        incremental_assign=lambda _: None,
+        pause=lambda _: None,
+    )
+    supervisor = member(
+        Consumer({}), manager=nothing, _handover=nothing, _started=set(), _partitions=4
+    )
+    started = Started("worker partition 2", 7)
+    for _ in range(2):
+        supervisor._on_assign(nothing, [TopicPartition("attempts", 2)])
+        supervisor._on_event(started)
+    assert counted() == before
+    supervisor._on_event(started)
+    assert counted() == before + 1
