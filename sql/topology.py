@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
@@ -40,4 +40,6 @@ def exclusive_command(connection: psycopg.Connection[Any]) -> Iterator[bool]:
         yield bool(row[0])
     finally:
         if row[0]:
-            connection.execute("SELECT pg_advisory_unlock(%s)", (COMMAND_LOCK,))
+            # Where the connection is gone, so is the lock; the command may have done its work.
+            with suppress(psycopg.Error):
+                connection.execute("SELECT pg_advisory_unlock(%s)", (COMMAND_LOCK,))
