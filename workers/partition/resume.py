@@ -25,13 +25,14 @@ def resume(
     bounds: tuple[int, int],
     read_at: Callable[[int], Record],
     append_time_ms: Callable[[int], int | None],
+    alive: Callable[[], object] = lambda: None,
 ) -> Resumption:
     """Compare the stored progress with the log as it is.
 
     ``read_at`` reads a record within the bounds, ``append_time_ms`` gives the append time of the
-    record that was decided at an offset. A log that was recreated or lost its tail starts a new
-    generation at the first record that was not decided, so that no later attempt is skipped and
-    none is decided twice.
+    record that was decided at an offset; ``alive`` is called between them. A log that was recreated
+    or lost its tail starts a new generation at the first record that was not decided, so that no
+    later attempt is skipped and none is decided twice.
     """
     start, end = bounds
     offset = progress.next_offset
@@ -51,7 +52,7 @@ def resume(
         return Resumption(here, missing, alarm if missing else None)
 
     latest_ms = max(progress.latest_ms, progress.last_ms or 0) if same_topic else -1
-    first_new = _first_new(start, min(end, offset), latest_ms, read_at, append_time_ms)
+    first_new = _first_new(start, min(end, offset), latest_ms, read_at, append_time_ms, alive)
     loss = "The log lost its tail" if same_topic else "The topic was recreated"
     return Resumption(
         here._replace(
@@ -72,12 +73,15 @@ def _first_new(
     latest_ms: int,
     read_at: Callable[[int], Record],
     append_time_ms: Callable[[int], int | None],
+    alive: Callable[[], object],
 ) -> int:
     """The first offset whose record is not the one decided there, found by bisection."""
     low, high = start, end
     while low < high:
         middle = (low + high) // 2
+        alive()
         decided = append_time_ms(middle)
+        alive()
         appended_ms = read_at(middle).appended_ms
         # Where retention has deleted the decision: a record after all decisions is not decided.
         known = appended_ms <= latest_ms if decided is None else decided == appended_ms

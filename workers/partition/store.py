@@ -333,17 +333,25 @@ class Store:
 
         None where retention has deleted it, or there was none.
         """
+        here = {"partition": self.partition, "offset": offset}
         with self._connection() as connection:
-            row = connection.execute(
-                "SELECT appended_ms FROM ("
-                " SELECT generation, appended_ms FROM audit"
-                "  WHERE partition = %(p)s AND log_offset = %(o)s UNION ALL"
-                " SELECT generation, appended_ms FROM quarantine"
-                "  WHERE partition = %(p)s AND log_offset = %(o)s"
-                ") AS taken ORDER BY generation DESC LIMIT 1",
-                {"p": self.partition, "o": offset},
-            ).fetchone()
-        return None if row is None else int(row[0])
+            taken = connection.execute(
+                "SELECT generation, appended_ms FROM quarantine"
+                " WHERE partition = %(partition)s AND log_offset = %(offset)s",
+                here,
+            ).fetchall()
+            for first_ms, end_ms in _spans(connection):
+                taken += connection.execute(
+                    "SELECT generation, appended_ms FROM audit"
+                    " WHERE partition = %(partition)s AND log_offset = %(offset)s"
+                    # Named, so that the primary key leads to the row, and is not read whole.
+                    " AND generation = ANY(ARRAY(SELECT generate_series(1, generation)"
+                    " FROM partition_progress WHERE partition = %(partition)s))"
+                    " AND appended_ms >= %(first_ms)s AND appended_ms < %(end_ms)s",
+                    here | {"first_ms": first_ms, "end_ms": end_ms},
+                    prepare=False,
+                ).fetchall()
+        return int(max(taken)[1]) if taken else None
 
     @contextmanager
     def _connection(self) -> Iterator[psycopg.Connection[Any]]:

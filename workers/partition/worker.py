@@ -342,6 +342,7 @@ class Worker:
             bounds,
             self._reader.read_at,
             self._store.append_time_ms,
+            self._alive,
         )
         if found.alarm:
             logger.error(found.alarm, partition=self.partition)

@@ -92,6 +92,31 @@ def test_a_lost_tail_skips_nothing_where_retention_has_deleted_its_decisions():
     assert found.progress.next_offset == 5
 
 
+def test_who_looks_for_a_lost_tail_gives_signs_of_life():
+    """A worker that is silent for ten seconds is killed, and each look may take some."""
+    silent = 0.0
+
+    def look(seconds: float) -> None:
+        nonlocal silent
+        silent += seconds
+        assert silent < 5
+
+    def read_at(offset: int) -> Record:
+        look(2.0)
+        return record(offset, life=0 if offset < 700 else 1)
+
+    def append_time_ms(offset: int) -> int | None:
+        look(3.0)
+        return decided(1_000)(offset)
+
+    def alive() -> None:
+        nonlocal silent
+        silent = 0.0
+
+    found = resume(progress(1_000), "t1", (0, 1_000), read_at, append_time_ms, alive)
+    assert found.progress.next_offset == 700
+
+
 @given(st.integers(1, 40), st.integers(0, 80))
 def test_a_log_made_anew_is_read_from_its_start(stored, end):
     """Its first attempts stand at offsets that were decided already, and count all the same."""
