@@ -27,6 +27,7 @@ from sql.shadow_figures import Counted
 from tests.harness.command import cerrojo, said
 from tests.postgres import as_role
 from workers.commands import shadow as commands
+from workers.commands import whatif
 from workers.commands.whatif import changed, in_force, run
 from workers.decision.batch import Record, decide, decode, users_of
 from workers.decision.trial import Figures
@@ -93,6 +94,25 @@ def test_the_policy_in_force_gives_the_blocks_of_the_audit(database: str):
         assert outcome.figures["laxer"].blocks < row[0]
         assert outcome.attempts == 3 * 8 * 400
         assert told[-1] == (outcome.attempts, outcome.attempts)
+
+
+def test_nothing_is_held_between_two_reads(database: str, monkeypatch: pytest.MonkeyPatch):
+    """It may take minutes, in which nothing that is deleted could be cleaned up."""
+    monkeypatch.setattr(whatif, "OFFSETS_AT_ONCE", 1_000)
+    fill(database, 0, "abcdefgh")
+    reads = whatif._attempts(database, 0, 0, 1)
+    found = [next(reads)]
+    with psycopg.connect(database) as connection:
+        states = connection.execute(
+            "SELECT state FROM pg_stat_activity WHERE application_name = 'cerrojo whatif'"
+            " AND datname = current_database()"
+        ).fetchall()
+    assert states == [("idle",)]
+    found += reads
+    times = [row[1] for rows in found for row in rows]
+    assert len(found) == 4
+    assert len(times) == 8 * 400
+    assert times == sorted(times)
 
 
 def test_the_command_ends_in_a_document(database: str):

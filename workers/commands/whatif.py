@@ -26,7 +26,8 @@ from workers.decision.trial import COLUMNS, DECIDED, Figures, Trial
 
 DAY_MS = 86_400_000
 
-ROWS_AT_ONCE = 20_000
+OFFSETS_AT_ONCE = 100_000
+"""Of a partition. As many rows are in a process' memory at most, where all are one account's."""
 
 BAR = 40
 """Characters of the longest one."""
@@ -184,26 +185,32 @@ def _decide_share(
 def _attempts(url: str, from_ms: int, share: int, shares: int) -> Iterator[list[tuple[Any, ...]]]:
     """The attempts of these accounts in some thousands, each account's in log order.
 
-    An account has one partition in each generation, and a later one in a later generation.
+    An account has one partition in each generation, and a later one in a later generation. Between
+    two statements no snapshot is held: retention and vacuum can clean up meanwhile.
     """
-    with psycopg.connect(url, **connection_options("whatif")) as database:
-        database.read_only = True
+    with psycopg.connect(url, autocommit=True, **connection_options("whatif")) as database:
         groups = database.execute(
-            "SELECT generation, partition FROM audit WHERE appended_ms >= %s"
-            " GROUP BY 1, 2 ORDER BY 1, 2",
+            "SELECT generation, partition, min(log_offset), max(log_offset) FROM audit"
+            " WHERE appended_ms >= %s GROUP BY 1, 2 ORDER BY 1, 2",
             (from_ms,),
         ).fetchall()
-        for number, (generation, partition) in enumerate(groups):
-            with database.cursor(f"whatif_{number}") as cursor:
-                cursor.execute(
+        for generation, partition, first, last in groups:
+            for offset in range(first, last + 1, OFFSETS_AT_ONCE):
+                attempts = database.execute(
                     f"SELECT {COLUMNS} FROM audit"
                     " WHERE partition = %s AND generation = %s AND appended_ms >= %s"
+                    " AND log_offset BETWEEN %s AND %s"
                     f" AND {DECIDED} AND (hashtext(username) & 65535) %% %s = %s"
                     " ORDER BY log_offset",
-                    (partition, generation, from_ms, shares, share),
+                    (
+                        *(partition, generation, from_ms),
+                        *(offset, min(offset + OFFSETS_AT_ONCE - 1, last)),
+                        *(shares, share),
+                    ),
+                    prepare=False,  # by the offsets that are asked for
                     binary=True,
-                )
-                while attempts := cursor.fetchmany(ROWS_AT_ONCE):
+                ).fetchall()
+                if attempts:
                     yield attempts
 
 
