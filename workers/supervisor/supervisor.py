@@ -318,10 +318,12 @@ class Supervisor:
             return
         try:
             # At once: while it waits for an answer, the host does nothing else.
-            self._consumer.commit(offsets=self._offsets_of(self._fenced), asynchronous=False)
+            offsets = self._offsets_of(self._fenced)
+            answers = self._consumer.commit(offsets=offsets, asynchronous=False) or []
         except KafkaException:
             return
-        for number in self._fenced.intersection(self._assigned()):
+        confirmed = {answer.partition for answer in answers if not answer.error}
+        for number in confirmed.intersection(self._fenced, self._assigned()):
             self._fenced.discard(number)
             self.manager.release(_name(number))
 

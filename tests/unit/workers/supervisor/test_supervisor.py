@@ -98,12 +98,15 @@ class Consumer:
         self.assigned = assigned
         self.commits = 0
         self.away = False
+        self.refused: set[int] = set()
 
-    def commit(self, offsets: list[TopicPartition], asynchronous: bool) -> None:
+    def commit(self, offsets: list[TopicPartition], asynchronous: bool) -> list[Any]:
         self.commits += 1
         if self.away:
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
-        self.offsets |= {each.partition: each.offset for each in offsets}
+        taken = [each for each in offsets if each.partition not in self.refused]
+        self.offsets |= {each.partition: each.offset for each in taken}
+        return [SimpleNamespace(partition=o.partition, error=o not in taken) for o in offsets]
 
     def committed(self, asked: list[TopicPartition], timeout: float) -> list[TopicPartition]:
         return [
@@ -136,10 +139,13 @@ def test_fenced_workers_are_released_by_one_commit():
     consumer.away = True
     supervisor._release_fenced()
     assert (consumer.commits, released) == (1, [])
-    consumer.away = False
+    consumer.away, consumer.refused = False, {2}
     supervisor._release_fenced()
-    assert (consumer.commits, consumer.offsets) == (2, {1: 9, 2: 30, 3: 5, 4: 0})
-    assert sorted(released) == ["worker partition 1", "worker partition 2"]
+    assert released == ["worker partition 1"]
+    consumer.refused = set()
+    supervisor._release_fenced()
+    assert (consumer.commits, consumer.offsets) == (3, {1: 9, 2: 30, 3: 5, 4: 0})
+    assert released == ["worker partition 1", "worker partition 2"]
     assert supervisor._fenced == {3, 4}
 
 
