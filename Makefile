@@ -6,6 +6,8 @@ READY := .venv/installed
 # A system has a dozen processes, and the tests start a thousand: without it each would compile all
 # modules anew, which is a seventh of its start. Images for containers often set it.
 unexport PYTHONDONTWRITEBYTECODE
+# People have none; and with it no test sees what is left in a buffer.
+unexport PYTHONUNBUFFERED
 
 # An environment whose Python is gone or another version by now, as after an update of the system, is
 # made anew.

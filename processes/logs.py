@@ -5,7 +5,7 @@ A line that cannot be written is lost, as on a full disk: that is no reason to e
 
 from __future__ import annotations
 
-import contextlib
+import io
 import logging
 import signal
 import sys
@@ -13,7 +13,7 @@ import threading
 from collections.abc import Mapping, MutableMapping
 from dataclasses import asdict
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from structlog.typing import Processor
@@ -60,12 +60,22 @@ class _Stderr:
     """What a logger calls of stderr; an OSError of it is nobody's."""
 
     def write(self, text: str) -> None:
-        with contextlib.suppress(OSError):
+        try:
             sys.stderr.write(text)
+        except OSError:
+            _lose_what_is_buffered()
 
     def flush(self) -> None:
-        with contextlib.suppress(OSError):
+        try:
             sys.stderr.flush()
+        except OSError:
+            _lose_what_is_buffered()
+
+
+def _lose_what_is_buffered() -> None:
+    """Python would write it at its end, fail, and exit with 120 in the place of our code."""
+    raw = cast(io.BufferedWriter, io.FileIO(2, "w", closefd=False))  # as Python's own with -u
+    sys.stderr = io.TextIOWrapper(raw, errors="backslashreplace", write_through=True)
 
 
 _STDERR = _Stderr()

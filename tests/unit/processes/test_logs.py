@@ -175,17 +175,21 @@ sys.exit(3)
 """
 
 
-def test_a_line_that_cannot_be_written_ends_nothing() -> None:
-    """As on a full disk: a supervisor logs first what it then acts upon, and has to go on."""
+@pytest.mark.parametrize("options", [[], ["-u"]], ids=["buffered", "unbuffered"])
+def test_a_line_that_cannot_be_written_ends_nothing(
+    options: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a full disk: a supervisor logs first what it then acts upon, and has to go on.
+
+    The exit code is ours, too: systemd starts a program again, or not, by it.
+    """
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+    program = [sys.executable, *options, "-c", UNHEARD]
     with open("/dev/full", "wb") as full:
-        done = subprocess.run(
-            [sys.executable, "-c", UNHEARD], cwd=PROJECT, stderr=full, check=False
-        )
+        done = subprocess.run(program, cwd=PROJECT, stderr=full, check=False)
     assert done.returncode == 3
     reader, writer = os.pipe()
     os.close(reader)  # whoever read it has died
     with open(writer, "wb") as pipe:
-        done = subprocess.run(
-            [sys.executable, "-c", UNHEARD], cwd=PROJECT, stderr=pipe, check=False
-        )
+        done = subprocess.run(program, cwd=PROJECT, stderr=pipe, check=False)
     assert done.returncode == 3
