@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import os
 import signal
-from collections import Counter
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -78,27 +77,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """As few systems as can be, and nothing long at the end.
 
     All acceptance tests but the long ones come last: their systems live on, on the session's Kafka.
-    The simulation, which needs no Kafka, comes while the first one fetches it. Unit tests, which
-    wait for nothing, come among those of the integration, which left two fifths of the cores idle.
+    The simulation, which needs no Kafka, comes while the first one fetches it.
     """
-    order = (FIRST, "simulation", *LONG, "mixed", "any other", *LATE, *LAST)
-    files = {item.path: None for item in items if _place(item) == "mixed"}
-    folders = [path.relative_to(PROJECT / "tests").parts[0] for path in files]
-    seen: Counter[str] = Counter()
-    share = {}
-    for path, folder in zip(files, folders, strict=True):
-        seen[folder] += 1
-        share[path] = seen[folder] / folders.count(folder)
-    items.sort(key=lambda item: (order.index(_place(item)), share.get(item.path, 0.0)))
+    order = (FIRST, "simulation", *LONG, "any other", *LATE, *LAST)
+    items.sort(key=lambda item: order.index(_place(item)))
 
 
 def _place(item: pytest.Item) -> str:
     name, folder = item.path.name, item.path.parent.name
     if folder == "acceptance" and name in (FIRST, *LONG, *LATE, *LAST):
         return name
-    if folder == "simulation":
-        return folder
-    return "any other" if folder == "acceptance" else "mixed"
+    return folder if folder == "simulation" else "any other"
 
 
 def pytest_collection_finish() -> None:
