@@ -14,9 +14,7 @@ before.
 
 from __future__ import annotations
 
-import os
 import secrets
-import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,6 +24,7 @@ import msgspec
 import structlog
 from msgspec import Meta, Struct
 
+from processes.new_file import beside
 from settings import Settings, SettingsError, variable
 
 logger = structlog.get_logger()
@@ -301,7 +300,7 @@ def _write(
         for part, roles in ROLES_OF.items():  # all of them first, as the disk may be full
             path = (folder / f"{part}.json").resolve()
             content = _Content([key for key in keys if key.role in roles + given[part]])
-            made[path] = _beside(path, msgspec.json.format(msgspec.json.encode(content)) + b"\n")
+            made[path] = beside(path, msgspec.json.format(msgspec.json.encode(content)) + b"\n")
         for path, new in made.items():
             new.replace(path)
             replaced.append(path.name)
@@ -314,21 +313,3 @@ def _write(
                 f"replaced: {error.strerror}. `cerrojo keys signing show` says what each file has"
             ) from error
         raise
-
-
-def _beside(path: Path, content: bytes) -> Path:
-    """A new file with this content, which may take the place of `path`. Raises OSError."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            if path.exists():
-                former = path.stat()
-                os.fchown(descriptor, former.st_uid, former.st_gid)
-                os.fchmod(descriptor, former.st_mode & 0o777)
-            file.write(content)
-            file.flush()
-            os.fsync(descriptor)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    return Path(name)

@@ -16,7 +16,7 @@ import re
 import secrets
 from pathlib import Path
 
-from gateway.reread_file import replace
+from processes.new_file import replace
 from settings import variable
 
 SETTING = variable("device_keys_file")

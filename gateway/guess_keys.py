@@ -25,8 +25,9 @@ import msgspec
 from msgspec import Meta
 
 from gateway.rate_limited_logger import RateLimitedLogger
-from gateway.reread_file import RereadFile, replace
+from gateway.reread_file import RereadFile
 from gateway.timestamps import now_ms
+from processes.new_file import replace
 from settings import variable
 
 SETTING = variable("guess_keys_file")

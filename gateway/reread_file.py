@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -28,26 +27,3 @@ class RereadFile(Generic[T]):
         if self._known is None or self._known[0] != version:
             self._known = version, self._parse(self.path.read_bytes())
         return self._known[1]
-
-
-def replace(path: Path, content: bytes) -> None:
-    """Replace a file at once, so that everybody reads the former one or this one, whole.
-
-    A new file is for its owner alone; one that was there keeps its owner and its mode. Raises
-    OSError.
-    """
-    path = path.resolve()
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            if path.exists():
-                former = path.stat()
-                os.fchown(descriptor, former.st_uid, former.st_gid)
-                os.fchmod(descriptor, former.st_mode & 0o777)
-            file.write(content)
-            file.flush()
-            os.fsync(descriptor)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
-from gateway.reread_file import replace
+from processes.new_file import replace
 from settings import variable
 
 if TYPE_CHECKING:

@@ -21,6 +21,7 @@ from events.signing_keys import (
     sign_with,
     withdraw,
 )
+from processes import new_file
 from settings import SettingsError
 
 
@@ -167,7 +168,7 @@ def test_a_change_that_fails_leaves_all_files_as_they_were(
         if len(written) > last:
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(signing_keys.os, "fsync", full)
+    monkeypatch.setattr(new_file.os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         sign_with(folder, new)
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
