@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import itertools
+import math
 import resource
 import sys
 import time
@@ -31,7 +32,7 @@ WRONG = "not the password"
 TIMES = 10
 PEAK_CLIENTS = 32
 OTHERS_RATE = 10.0  # logins a second of those who are not flooded
-WARM, PEAK, QUIET, FLOOD, OVERLOAD = 3.0, 6.0, 25.0, 26.0, 10.0  # seconds
+WARM, PEAK, QUIET, FLOOD, OVERLOAD = 3.0, 6.0, 25.0, 26.0, 30.0  # seconds
 FIRST = 1.0  # seconds of a flood that are shown by themselves
 SHORTEST = 2.0  # seconds of a phase
 CROWD = 250  # logins of one account at the same moment, right ones and wrong ones
@@ -76,6 +77,8 @@ class Phase(NamedTuple):
     """All answers, also those that came later."""
     came: Samples
     """Those that came in these seconds."""
+    began: float
+    """On the monotonic clock."""
     seconds: float
     cpu: float
     """Seconds that the system's processes used, servers and all."""
@@ -97,6 +100,12 @@ class Phase(NamedTuple):
         rates = (f"{n / self.seconds:.0f}" for n in (len(self.came), by[ACCEPTED], by[REFUSED]))
         rest = len(self.samples) - all_[ACCEPTED] - all_[REFUSED]
         return [*rates, str(rest), *times, f"{self.cpu_each * 1000:.1f}"]
+
+    def rate_after(self, seconds: float) -> float:
+        """The same, without the first seconds; not a number where there are no others."""
+        left = self.seconds - seconds
+        late = self.came.only(ACCEPTED).within(self.began + seconds, math.inf)
+        return len(late) / left if left > 0 else math.nan
 
     @property
     def cpu_each(self) -> float:
@@ -129,7 +138,7 @@ async def measure(system: Up, table: Table) -> list[tuple[bool, str]]:
         await (asyncio.sleep(seconds) if seconds else working)
         cpu, ended = system.cpu() - cpu, time.monotonic()
         samples = await working
-        done = Phase(samples, samples.within(started, ended), ended - started, cpu)
+        done = Phase(samples, samples.within(started, ended), started, ended - started, cpu)
         table.add_row(name, *done.row())
         return done
 
@@ -171,6 +180,10 @@ async def measure(system: Up, table: Table) -> list[tuple[bool, str]]:
     print(
         f"Others beside the flood: at most {first * 1000:.0f} ms in its first second, "
         f"a p50 of {beside.accepted.percentile(0.5) * 1000:.0f} ms."
+    )
+    print(
+        f"After the first {deadline:g} s of the overload, {flood.rate_after(deadline):.0f}/s "
+        "were let in."
     )
     refused = flood.samples.only(REFUSED)
     p99, quiet_p99, beside_p99 = (

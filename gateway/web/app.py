@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol, cast
 
 import structlog
-from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, ASGISendEvent, HTTPScope
+from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, ASGISendEvent, HTTPScope, Scope
 from quart import Quart, Request, Response, current_app, request
 from quart.asgi import ASGIHTTPConnection
 from quart.typing import ResponseTypes
@@ -127,23 +127,6 @@ class RequestConnection(ASGIHTTPConnection):
 
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         """Answer it; ends with the answer, whether or not the client is still there."""
-        request_ids.begin()
-        try:
-            await self._answer(receive, send)
-        except CutOffError as error:
-            logger.warning("An answer was cut off", path=self.scope["path"], reason=str(error))
-            raise
-        except BaseException:
-            # The server answers 500 by itself, and says nothing of why.
-            logger.exception(UNEXPECTED, path=self.scope["path"])
-            raise
-
-    async def _answer(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-        self.scope["path"] = self.scope["path"] or "/"  # CONNECT has none
-        load_shedder = self.app.load_shedder
-        if load_shedder and load_shedder.sheds(self.scope):
-            await load_shedder.refuse(self.scope, send)
-            return
         direct = self.app.direct.get((self.scope["method"], self.scope["path"]))
         if direct is not None:
             await self.app.answer_directly(direct, self.scope, receive, send)
@@ -221,6 +204,28 @@ class GatewayApp(Quart):
         self.register_error_handler(RequestError, _api_error)
         self.register_error_handler(HTTPException, _http_error)
         self.register_error_handler(Exception, _unexpected)
+
+    async def __call__(
+        self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
+    ) -> None:
+        """Answer a request, or refuse it before anything is made for it."""
+        if scope["type"] != "http":
+            await super().__call__(scope, receive, send)
+            return
+        scope["path"] = scope["path"] or "/"  # CONNECT has none
+        request_ids.begin()
+        try:
+            if self.load_shedder and self.load_shedder.sheds(scope):
+                await self.load_shedder.refuse(scope, send)
+            else:
+                await super().__call__(scope, receive, send)
+        except CutOffError as error:
+            logger.warning("An answer was cut off", path=scope["path"], reason=str(error))
+            raise
+        except BaseException:
+            # The server answers 500 by itself, and says nothing of why.
+            logger.exception(UNEXPECTED, path=scope["path"])
+            raise
 
     def create_url_adapter(self, request: BaseRequestWebsocket | None) -> MapAdapter | None:
         """What finds a request's rule: by its path alone, as no rule of ours has a host.

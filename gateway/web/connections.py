@@ -90,10 +90,12 @@ class Connections:
 
     def look(self) -> None:
         """Close idle ones if there are too many."""
-        busy = self._busy()
         # A newer system says how many there are without listing them, which costs 4% of a loaded
         # process [measured].
         files = os.stat(_FILES).st_size or len(os.listdir(_FILES))
+        if files <= self._most_idle:
+            return
+        busy = self._busy()
         if files - len(busy) <= self._most_idle:
             return
         idle = [one for one in self._open() if one.peer not in busy]

@@ -11,6 +11,7 @@ from gateway.errors import OverloadedError
 from gateway.services import LoginServices
 from gateway.web import responses
 from gateway.web.errors import refusal_of
+from processes.scheduling import give_way
 
 _COUNTERS = {
     "/login": metrics.LOGINS,
@@ -25,6 +26,10 @@ HELD_SECONDS = 1.0
 for. Refused at once, a few hundred connections that ask again at once take all of this process's
 time, and others wait for that, who have room."""
 
+TOGETHER_SECONDS = 0.05
+"""Refusals that are held are sent with all others of this time: to wake for each, among hashes that
+have the processors, takes more than the answers do [measured]."""
+
 
 class LoadShedder:
     """The load shedder of the login port."""
@@ -36,6 +41,8 @@ class LoadShedder:
         self._answer = responses.plain_refusal(error)
         self._undecided = responses.undecided(error)
         self._held = 0
+        self._sending = asyncio.Event()
+        self._gathered_until = float("-inf")
 
     def sheds(self, scope: HTTPScope) -> bool:
         """Whether this request would wait in vain, for any account."""
@@ -61,8 +68,17 @@ class LoadShedder:
     async def _hold(self) -> None:
         if self._services.hash_client.overloaded(""):  # nobody's: it has nothing waiting
             return
+        loop = asyncio.get_running_loop()
+        if loop.time() >= self._gathered_until:
+            self._sending = asyncio.Event()
+            self._gathered_until = loop.time() + TOGETHER_SECONDS
+            loop.call_later(HELD_SECONDS, self._sending.set)
         self._held += 1
+        if self._held == 1:  # hashes have the processors, and this is what takes them
+            give_way(True)
         try:
-            await asyncio.sleep(HELD_SECONDS)
+            await self._sending.wait()
         finally:
             self._held -= 1
+            if not self._held:
+                give_way(False)

@@ -135,16 +135,53 @@ def test_a_source_that_has_filled_its_part_waits_for_its_refusals() -> None:
 def test_a_refusal_that_was_held_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     """And makes room for another one to be held."""
     monkeypatch.setattr(load_shedding, "HELD_SECONDS", 0.001)
+    monkeypatch.setattr(load_shedding, "TOGETHER_SECONDS", 0.0)
     sent: list[Any] = []
 
     async def send(message: Any) -> None:
         sent.append(message)
+
+    gives_way: list[bool] = []
+    monkeypatch.setattr(load_shedding, "give_way", gives_way.append)
 
     async def scenario() -> None:
         at = shedder(overloaded=True)
         for _ in range(WAITING + 1):
             await at.refuse(scope("POST", "/login"), send)
         assert not at._held
+        gives_way.clear()
+        await asyncio.gather(*(at.refuse(scope("POST", "/login"), send) for _ in range(WAITING)))
+        assert gives_way == [True, False]  # to the hashes, from the first to the last of them
 
     asyncio.run(scenario())
-    assert [message["status"] for message in sent[::2]] == [503] * (WAITING + 1)
+    assert [message["status"] for message in sent[::2]] == [503] * (2 * WAITING + 1)
+
+
+def test_held_refusals_are_sent_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that came soon after one another: to wake for each takes more than the answers do."""
+    monkeypatch.setattr(load_shedding, "HELD_SECONDS", 0.02)
+    sent_at: list[int] = []
+    turns = 0
+
+    async def send(message: Any) -> None:
+        sent_at.append(turns)
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def scenario() -> None:
+        at = shedder(overloaded=True)
+        counting = asyncio.ensure_future(count_turns())
+        refusals = []
+        for _ in range(WAITING):
+            refusals.append(asyncio.ensure_future(at.refuse(scope("POST", "/login"), send)))
+            await asyncio.sleep(0.001)
+        await asyncio.gather(*refusals)
+        counting.cancel()
+
+    asyncio.run(scenario())
+    assert len(sent_at) == 2 * WAITING
+    assert len(set(sent_at)) == 1
