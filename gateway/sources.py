@@ -54,6 +54,16 @@ class Known(NamedTuple):
     is_proxy: bool
 
 
+class Origin(NamedTuple):
+    """Where a request comes from."""
+
+    address: str | None
+    """In its one form; None where the peer has none."""
+    disputed: bool = False
+    """Whether it is the proxy's own because two headers say two things: at least one of them a
+    client has made up, perhaps to be taken for the proxy."""
+
+
 class Sources:
     """Finds the source of each request."""
 
@@ -62,17 +72,17 @@ class Sources:
         self._trusted = tuple(trusted)
         self._known = lru_cache(maxsize=REMEMBERED)(self._look)
 
-    def of(self, peer: str | None, headers: Iterable[tuple[bytes, bytes]]) -> str | None:
-        """The address from which this request came; None where its peer has none.
+    def of(self, peer: str | None, headers: Iterable[tuple[bytes, bytes]]) -> Origin:
+        """The address from which this request came.
 
         The names of `headers` are in small letters. An element without an address (malformed,
         `unknown`, hidden) ends the reading, and the address to the right of it counts.
         """
         near = self._known(peer) if peer else None
         if near is None:
-            return None
+            return Origin(None)
         if not near.is_proxy:
-            return near.address
+            return Origin(near.address)
         forwarded = [value for name, value in headers if name == b"forwarded"]
         x_forwarded_for = [value for name, value in headers if name == b"x-forwarded-for"]
         found = set()
@@ -82,7 +92,8 @@ class Sources:
             found.add(self._first_stranger(near, _from_the_right(x_forwarded_for)))
         # A proxy that writes one of them may let the client's own other one through, and nobody
         # could say which.
-        return found.pop() if len(found) == 1 else near.address
+        disputed = len(found) > 1
+        return Origin(near.address if disputed or not found else found.pop(), disputed)
 
     def _first_stranger(self, near: Known, nodes: Iterator[bytes]) -> str:
         for node in islice(nodes, LONGEST_CHAIN):

@@ -21,6 +21,7 @@ from gateway.admission.account_turns import ClientGone
 from gateway.errors import ClientGoneError, OverloadedError, RequestError, SourceRefusedError
 from gateway.limits.rule import REFUSED_ABOVE
 from gateway.limits.source_view import WINDOW_MS, SourceView
+from gateway.sources import Origin
 from settings import Settings
 
 logger = structlog.get_logger()
@@ -83,13 +84,17 @@ class SourceLimits:
         """How many logins are delayed now."""
         self._crowd = _Majority(not settings.proxy_networks)
 
-    def source(self, address: str | None) -> str | None:
-        """The source that counts for this address; None where none does."""
-        if address is None:
+    def source(self, origin: Origin) -> str | None:
+        """The source that counts for a request from there; None where none does.
+
+        A disputed origin is never exempt: else whoever disputes it would have no limits.
+        """
+        if origin.address is None:
             return None
-        source = self.source_of_service(address)
-        self._crowd.saw(address, exempt=source is None)
-        return source
+        network, exempt = self._look_up(origin.address)
+        exempt = exempt and not origin.disputed
+        self._crowd.saw(origin.address, exempt=exempt)
+        return None if exempt else network
 
     def network(self, address: str | None) -> str:
         """The network whose requests have their turns together; empty where none is known.

@@ -51,8 +51,8 @@ class LoadShedder:
         if scope["path"] == _WITHOUT_A_HASH:
             return self._services.verdict_client.waiting >= self._services.settings.waiting
         client = scope["client"]
-        address = self._services.sources.of(client[0] if client else None, scope["headers"])
-        network = self._services.source_limits.network(address)
+        origin = self._services.sources.of(client[0] if client else None, scope["headers"])
+        network = self._services.source_limits.network(origin.address)
         return self._services.hash_client.overloaded(network)
 
     async def refuse(self, scope: HTTPScope, send: ASGISendCallable) -> None:

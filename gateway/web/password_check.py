@@ -25,7 +25,7 @@ from gateway.passwords.hash_client import Checking
 from gateway.passwords.hash_protocol import BadHashError, Lane
 from gateway.postgres.accounts import GOOD_SECONDS, Account
 from gateway.services import LoginServices, blocked
-from gateway.sources import user_agent_of
+from gateway.sources import Origin, user_agent_of
 from gateway.web.credentials import Credentials
 from gateway.web.device_cookie import DeviceCookie
 
@@ -66,13 +66,13 @@ async def prove(
     A disabled account's password is never right: nobody learns that it is disabled.
     """
     user, limits = credentials.user, here.source_limits
-    address, user_agent = address_of(here, scope), _user_agent(scope)
-    network = limits.network(address)
+    origin, user_agent = origin_of(here, scope), _user_agent(scope)
+    network = limits.network(origin.address)
     device = known_device(here, user, scope["headers"])
     # Of a device's attempts the log decides: the blocklist has the blocks of strangers. Nor does it
     # wait for their turns, or for what others did at its source.
     name = f"{user}\0{device.id.hex()}" if device else user
-    source = None if device else limits.source(address)
+    source = None if device else limits.source(origin)
     delayed_ms = await limits.wait(source, user, client_gone)
     try:
         await _refuse_what_is_blocked(here, user, device, due)
@@ -82,7 +82,7 @@ async def prove(
             read_at = time.monotonic()
             account = await here.account_loader.account(user, seconds_until(due))
             if device and (account is None or account.version != device.version):
-                device, source = None, limits.source(address)
+                device, source = None, limits.source(origin)
                 delayed_ms = await limits.wait(source, user, client_gone)
                 await _refuse_what_is_blocked(here, user, device, due)
             first = alone and not limits.stranger(source)
@@ -103,7 +103,7 @@ async def prove(
                 lambda id_, reply, partitions, expires_ms: Attempt(
                     *(id_, reply, user, right, partitions),
                     # A wrong password counts, however late it comes into the log.
-                    *(expires_ms if right else 0, address, user_agent),
+                    *(expires_ms if right else 0, origin.address, user_agent),
                     *(device.id if device else None, guess, delayed_ms),
                     lists=True,
                 ),
@@ -166,8 +166,8 @@ async def _refuse_what_is_blocked(
         raise blocked(until_ms, here.clock_ms())
 
 
-def address_of(here: LoginServices, scope: HTTPScope) -> str | None:
-    """The address from which this request comes; None where its peer has none."""
+def origin_of(here: LoginServices, scope: HTTPScope) -> Origin:
+    """Where this request comes from."""
     client = scope["client"]
     return here.sources.of(client[0] if client else None, scope["headers"])
 

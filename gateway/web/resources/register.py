@@ -17,7 +17,7 @@ from gateway.web import responses
 from gateway.web.app import current_request, services
 from gateway.web.credentials import Credentials, read_new_credentials
 from gateway.web.errors import UNAVAILABLE, refusal_of
-from gateway.web.password_check import address_of
+from gateway.web.password_check import origin_of
 from gateway.web.schemas import BODY_ERRORS, Success, answers_with
 
 logger = structlog.get_logger()
@@ -61,15 +61,15 @@ async def _create(here: LoginServices, credentials: Credentials, due: float) -> 
     user = credentials.user
     await here.log.reach(user, due)
     gone = current_request().gone
-    address = address_of(here, cast(HTTPScope, current_request().scope))
+    origin = origin_of(here, cast(HTTPScope, current_request().scope))
     limits = here.source_limits
-    source = limits.source(address)
+    source = limits.source(origin)
     limits.refuse_registration(source, user)
     name = f"\0{user}"  # no account's: registrations of a taken name do not delay its owner
     async with here.account_turns.turn(name, here.seconds_to_begin(due), gone) as alone:
         lane = Lane.FOREGROUND if alone else Lane.BACKGROUND
         with limits.registration(source, user):  # others may have taken what was left
             password_hash = await here.hash_client.make(
-                lane, name, credentials.pass_, due, gone, limits.network(address)
+                lane, name, credentials.pass_, due, gone, limits.network(origin.address)
             )
         await here.accounts.create(user, password_hash, due)

@@ -94,7 +94,7 @@ def test_the_proxy_says_for_whom_it_asks_and_is_believed():
     trusted = variable.removeprefix("${CERROJO_TRUSTED_PROXIES:-").removesuffix("}")
     sources = Sources(Settings(trusted_proxies=trusted).proxy_networks)
     for proxy in ("172.18.0.5", "172.31.0.2", "192.168.16.3"):  # of Docker's own pools
-        assert sources.of(proxy, [(b"x-forwarded-for", b"198.51.100.7")]) == "198.51.100.7"
+        assert sources.of(proxy, [(b"x-forwarded-for", b"198.51.100.7")]).address == "198.51.100.7"
 
 
 @pytest.mark.parametrize("name", SERVICES)

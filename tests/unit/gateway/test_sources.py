@@ -34,7 +34,7 @@ def source(peer: str | None, *lines: tuple[str, str | bytes], trusted: str = TRU
         (name.encode(), value if isinstance(value, bytes) else value.encode())
         for name, value in lines
     ]
-    return Sources(Settings(trusted_proxies=trusted).proxy_networks).of(peer, headers)
+    return Sources(Settings(trusted_proxies=trusted).proxy_networks).of(peer, headers).address
 
 
 def x(value: str | bytes) -> tuple[str, str | bytes]:
@@ -194,6 +194,16 @@ def test_headers_that_disagree_count_for_nothing() -> None:
     assert source(PROXY, x(VISITOR), forwarded("nonsense")) == PROXY
 
 
+def test_a_dispute_is_told_from_a_proxy_s_own_request() -> None:
+    """A client that is taken for the proxy must not have its exemption from limits."""
+    sources = Sources(Settings(trusted_proxies=TRUSTED).proxy_networks)
+    both = [(b"x-forwarded-for", VISITOR.encode()), (b"forwarded", b"for=203.0.113.9")]
+    assert sources.of(PROXY, both) == (PROXY, True)
+    assert sources.of(PROXY, both[:1]) == (VISITOR, False)
+    assert sources.of(PROXY, []) == (PROXY, False)
+    assert sources.of(VISITOR, both) == (VISITOR, False)
+
+
 @pytest.mark.parametrize("peer", [None, "", "unix:", "/run/socket", "fe80::1%eth0"])
 def test_a_peer_without_an_address_is_no_source(peer: str | None) -> None:
     """Nor do its headers say one, as nobody could trust it."""
@@ -267,7 +277,7 @@ def test_thousands_of_elements_are_not_read() -> None:
 )
 def test_whatever_headers_say_the_source_is_an_address(lines: list[tuple[bytes, bytes]]) -> None:
     """An error would be a login whose guess does not count; a worker refuses what is too long."""
-    found = Sources(Settings(trusted_proxies=TRUSTED).proxy_networks).of(PROXY, lines)
+    found = Sources(Settings(trusted_proxies=TRUSTED).proxy_networks).of(PROXY, lines).address
     assert found is not None
     assert len(found) <= LONGEST_SOURCE
     assert found == str(ipaddress.ip_address(found))

@@ -22,6 +22,7 @@ from gateway.errors import (
 from gateway.limits import source_limits
 from gateway.limits.source_limits import LOOKED_AT, SourceLimits
 from gateway.limits.source_view import SourceView
+from gateway.sources import Origin
 from settings import Settings
 
 HERE = "192.0.2.7"
@@ -78,7 +79,12 @@ def run_as_a_gateway_does(scenario: Callable[[], Coroutine[Any, Any, None]]) -> 
 )
 def test_a_source_is_the_network_of_an_address_and_some_are_none(address, source):
     """Whoever has a home has 2^64 addresses of IPv6; loopback and private ones have no limits."""
-    assert World().limits.source(address) == source
+    assert World().limits.source(Origin(address)) == source
+
+
+def test_a_disputed_origin_has_limits():
+    """Else whoever sends the header that a proxy lets through would be taken for it, and exempt."""
+    assert World().limits.source(Origin("172.18.0.3", disputed=True)) == "172.18.0.3"
 
 
 def test_the_bits_and_the_exempt_are_settings():
@@ -86,9 +92,9 @@ def test_the_bits_and_the_exempt_are_settings():
     limits = World(
         Settings(source_ipv4_bits=24, source_ipv6_bits=128, source_exempt="198.51.100.0/24")
     ).limits
-    assert limits.source("127.0.0.1") == "127.0.0.0/24"
-    assert limits.source("2001:db8::1") == "2001:db8::1"
-    assert limits.source("198.51.100.9") is None
+    assert limits.source(Origin("127.0.0.1")) == "127.0.0.0/24"
+    assert limits.source(Origin("2001:db8::1")) == "2001:db8::1"
+    assert limits.source(Origin("198.51.100.9")) is None
 
 
 def test_an_exempt_address_has_its_network_for_its_turns_too():
@@ -440,6 +446,6 @@ def test_a_proxy_that_nobody_named_is_warned_of(most, settings, warned):
     limits = World(settings).limits
     with capture_logs() as logs:
         for number in range(LOOKED_AT):
-            limits.source(most if number % 5 else f"198.51.100.{number % 250}")
+            limits.source(Origin(most if number % 5 else f"198.51.100.{number % 250}"))
     found: list[Any] = [line for line in logs if "CERROJO_TRUSTED_PROXIES" in line["event"]]
     assert bool(found) == warned

@@ -28,6 +28,7 @@ from gateway.passwords.hash_protocol import Lane
 from gateway.postgres import account_loader
 from gateway.postgres.account_loader import AccountLoader
 from gateway.postgres.accounts import Account
+from gateway.sources import Origin
 from gateway.web import password_check
 from gateway.web.password_check import Proof, conclude, refuse_what_has_changed
 
@@ -97,7 +98,7 @@ def test_a_device_of_a_former_password_is_limited_as_a_stranger(
         account_loader=SimpleNamespace(account=account),
         seconds_to_begin=lambda due: 1.0,
     )
-    monkeypatch.setattr(password_check, "address_of", lambda here, scope: "192.0.2.7")
+    monkeypatch.setattr(password_check, "origin_of", lambda here, scope: Origin("192.0.2.7"))
     monkeypatch.setattr(
         password_check, "known_device", lambda *_: SimpleNamespace(id=b"d", version=1)
     )
@@ -107,7 +108,7 @@ def test_a_device_of_a_former_password_is_limited_as_a_stranger(
     gone: Any = None
     with pytest.raises(SourceRefusedError):
         asyncio.run(password_check.prove(here, credentials, scope, 1e12, gone))
-    assert waited == [None, "192.0.2.7"]
+    assert waited == [None, Origin("192.0.2.7")]
 
 
 def test_no_login_outlives_an_answered_change(monkeypatch: pytest.MonkeyPatch) -> None:
