@@ -43,7 +43,7 @@ class Job(msgspec.Struct, kw_only=True):
     """Requests a second, whatever becomes of those before."""
     seconds: float
     warm: float = 1.0
-    """Seconds before that, which do not count."""
+    """Seconds before that, which do not count; never more than those that do."""
 
 
 class Outcome(msgspec.Struct, kw_only=True):
@@ -87,14 +87,15 @@ async def work(job: Job) -> Outcome:
     load = Load(HOST, job.port)
     next_ = _requests(job)
     began_cpu, began = _cpu(), time.monotonic()
-    whole = job.warm + job.seconds
+    warm = min(job.warm, job.seconds)
+    whole = warm + job.seconds
     if job.clients:
         samples = await load.closed_loop(job.clients, whole, next_)
     else:
         samples = await load.open_loop(job.rate, whole, next_)
     cpu = (_cpu() - began_cpu) / (time.monotonic() - began)
     load.close()
-    counted = samples.within(began + job.warm, began + whole)
+    counted = samples.within(began + warm, began + whole)
     return Outcome(
         answered=len(samples),
         statuses=dict(counted.statuses()),

@@ -60,7 +60,7 @@ SIZES = {
     # Whether each row still works, on a machine that may be busy with anything.
     "tiny": Size(
         pairs=1,
-        seconds=1.0,
+        seconds=0.5,
         blocked_accounts=40,
         backlog=2_000,
         blocks=2_000,
@@ -69,7 +69,7 @@ SIZES = {
         connections=16,
         partitions=(1, 2),
         resizes=1,
-        guessed_accounts=2,
+        guessed_accounts=1,
         away_seconds=1.0,
         env={
             "CERROJO_DEADLINE_SECONDS": "25",

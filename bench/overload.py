@@ -34,7 +34,7 @@ PEAK_CLIENTS = 32
 OTHERS_RATE = 10.0  # logins a second of those who are not flooded
 WARM, PEAK, QUIET, FLOOD, OVERLOAD = 3.0, 6.0, 25.0, 26.0, 30.0  # seconds
 FIRST = 1.0  # seconds of a flood that are shown by themselves
-SHORTEST = 2.0  # seconds of a phase
+SHORTEST = 1.5  # seconds of a phase
 CROWD = 250  # logins of one account at the same moment, right ones and wrong ones
 MANY = 1000  # logins of as many accounts at the same moment
 
@@ -42,7 +42,7 @@ ACCEPTED, REFUSED = 200, 503
 
 
 TINY = 0.12
-"""The share of the seconds and accounts of a run that shows only that it still works."""
+"""The share of the seconds, accounts and crowds of a run that shows only that it still works."""
 
 
 def main() -> int:
@@ -50,12 +50,12 @@ def main() -> int:
 
     With ``--size tiny`` for some seconds only, and 1 where a phase has no figure.
     """
-    global ACCOUNTS, WARM, PEAK, QUIET, FLOOD, OVERLOAD
+    global ACCOUNTS, CROWD, MANY, WARM, PEAK, QUIET, FLOOD, OVERLOAD
     parser = argparse.ArgumentParser(prog="python -m bench.overload", description=__doc__)
     parser.add_argument("--size", choices=["tiny", "usual"], default="usual")
     tiny = parser.parse_args().size == "tiny"
     if tiny:
-        ACCOUNTS = int(TINY * ACCOUNTS)
+        ACCOUNTS, CROWD, MANY = (int(TINY * count) for count in (ACCOUNTS, CROWD, MANY))
         WARM, PEAK, QUIET, FLOOD, OVERLOAD = (
             max(TINY * seconds, SHORTEST) for seconds in (WARM, PEAK, QUIET, FLOOD, OVERLOAD)
         )
