@@ -215,7 +215,7 @@ def topics_gone(outage: Outage) -> Iterator[None]:
 @pytest.mark.parametrize(
     "fault",
     [
-        topics_gone,
+        pytest.param(topics_gone, marks=pytest.mark.slow),
         kafka_frozen,
         kafka_away,
         kafka_disk_full,

@@ -69,7 +69,12 @@ def test_the_printed_lines_do_what_they_say(up: Up) -> None:
 
 @pytest.mark.parametrize(
     ("moment", "ctrl_c"),
-    [("kafka files", True), ("kafka", False), ("kafka is ready", True), ("topics: done", False)],
+    [
+        ("kafka files", True),
+        ("kafka", False),
+        pytest.param("kafka is ready", True, marks=pytest.mark.slow),
+        pytest.param("topics: done", False, marks=pytest.mark.slow),
+    ],
 )
 def test_a_stop_while_it_starts_leaves_nothing(up: Up, moment: str, ctrl_c: bool) -> None:
     """Whenever it comes, and whether it is said to the whole terminal or, as SIGTERM, to make.

@@ -84,6 +84,7 @@ def lines(*accounts: tuple[str, str]) -> bytes:
     return "\n".join(("user,hash", *(f'{user},"{hash_}"' for user, hash_ in accounts))).encode()
 
 
+@pytest.mark.slow
 def test_some_thousand_accounts_come_and_go(database: str, tmp_path: Path):
     """In several transactions; what is exported is imported as the same, in both formats."""
     count = 2 * importing.CHUNK_LINES + 345

@@ -37,6 +37,7 @@ def prepared(url: str) -> str:
     return url
 
 
+@pytest.mark.slow
 def test_a_system_works_behind_one_that_keeps_sessions(
     pooled: str, topics: str, tmp_path: Path
 ) -> None:

@@ -28,6 +28,7 @@ from workers.supervisor.end_offsets import EndOffsets
 PATIENCE_SECONDS = 60.0  # far beyond what an election takes
 
 
+@pytest.mark.slow
 def test_one_broker_of_three_may_die(
     tmp_path: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
