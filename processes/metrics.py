@@ -10,7 +10,6 @@ import contextlib
 import fcntl
 import os
 import shutil
-import stat
 import struct
 import tempfile
 import time
@@ -31,7 +30,6 @@ _slot: list[str] = []  # the slots of this process; the last one counts
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 _PREFIX = "cerrojo-metrics-"
-_LOCK = "lock"
 _TRIES = 100  # to read the files, one of which may have just been created and be empty
 _YOUNG_SECONDS = 60.0  # a younger directory may not be locked yet
 
@@ -45,11 +43,10 @@ def directory() -> Iterator[Path]:
     supervisor's start if this one is killed.
     """
     _remove_orphaned_directories()
-    with (
-        tempfile.TemporaryDirectory(prefix=_PREFIX) as path,
-        (Path(path) / _LOCK).open("w") as lock,
-    ):
-        fcntl.flock(lock, fcntl.LOCK_EX)  # the kernel releases it however this process ends
+    with tempfile.TemporaryDirectory(prefix=_PREFIX) as path, _opened(Path(path)) as descriptor:
+        # The kernel releases it however this process ends. What cleans /tmp by age spares a locked
+        # directory (tmpfiles.d(5)), and would take a file that is there to be locked.
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
         os.environ[VARIABLE] = path
         try:
             yield Path(path)
@@ -60,15 +57,23 @@ def directory() -> Iterator[Path]:
 def _remove_orphaned_directories() -> None:
     """Remove the directories that no living supervisor has locked."""
     for path in Path(tempfile.gettempdir()).glob(_PREFIX + "*"):
-        with contextlib.suppress(OSError):  # another user's, or another supervisor was faster
-            status = path.lstat()
-            if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
-                continue  # another user's file could hang the process that opens it
-            if time.time() - status.st_mtime < _YOUNG_SECONDS:
+        # Somebody's file or link, or another supervisor was faster.
+        with contextlib.suppress(OSError), _opened(path) as descriptor:
+            status = os.fstat(descriptor)
+            if status.st_uid != os.getuid() or time.time() - status.st_mtime < _YOUNG_SECONDS:
                 continue
-            with (path / _LOCK).open("a") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(path)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(path)
+
+
+@contextmanager
+def _opened(directory: Path) -> Iterator[int]:
+    """Its descriptor. Raises OSError, also where it is a link or no directory."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def use_slot(slot: str) -> None:
