@@ -28,6 +28,7 @@ DEPLOY = PROJECT / "deploy"
 EXAMPLE = (DEPLOY / "example.yaml").read_text()
 MANIFESTS: list[dict[str, Any]] = [one for one in yaml.safe_load_all(EXAMPLE) if one]
 VALUES: dict[str, Any] = yaml.safe_load((DEPLOY / "cerrojo" / "values.yaml").read_text())
+GIVEN: dict[str, Any] = yaml.safe_load((DEPLOY / "example-values.yaml").read_text())
 SETTINGS = {field.variable: field for field in FIELDS.values()}
 OF_PROMETHEUS = "ServiceMonitor"
 
@@ -162,11 +163,12 @@ def test_every_variable_is_a_setting() -> None:
     ],
 )
 def test_the_ports_are_those_that_are_listened_on(name: str, port: str, field: str) -> None:
-    """On all addresses of the pod, by a Service of its own, and through the network's policy."""
+    """On what the values say, by a Service of its own, and through the network's policy."""
     number = FIELDS[field].default
     assert {"name": port, "containerPort": number} in container(name)["ports"]
     assert environment(name)[FIELDS[field].variable] == str(number)
-    assert environment(name)[FIELDS[field.replace("_port", "_host")].variable] == "0.0.0.0"  # noqa: S104
+    host = environment(name)[FIELDS[field.replace("_port", "_host")].variable]
+    assert host == GIVEN["listenHost"] != VALUES["listenHost"]
     service = named("Service", f"-{'workers' if port == 'metrics' else port}")
     assert [p["targetPort"] for p in service["spec"]["ports"]] == [port]
     rules = named("NetworkPolicy", f"-{name}")["spec"]["ingress"]
@@ -284,6 +286,13 @@ def test_workers_that_decide_are_not_killed_for_a_partition_that_does_not_come_u
         for name in ("startup", "readiness", "liveness")
     }
     assert probes == {"startup": "/healthz", "readiness": "/readyz", "liveness": "/healthz"}
+
+
+@pytest.mark.parametrize("name", ["gateway", "workers"])
+def test_an_outage_kills_no_pod_that_starts(name: str) -> None:
+    """A new start would be no better, and Kubernetes would wait up to five minutes before it."""
+    probe = container(name)["startupProbe"]
+    assert probe["periodSeconds"] * probe["failureThreshold"] == 86_400
 
 
 def test_pods_have_the_time_that_they_take_to_end() -> None:
