@@ -21,6 +21,9 @@ from sql.migrate import look
 from sql.roles import ROLES
 from sql.topology import settled_partitions
 
+NEARLY_ALL = 0.8
+"""A share of Postgres' connections: few restarts at once, or one gateway more, need the rest."""
+
 
 def check_postgres(settings: Settings) -> Findings:
     """All of it, as far as Postgres answers."""
@@ -52,6 +55,7 @@ def check_postgres(settings: Settings) -> Findings:
                 )
             else:
                 yield ok("migrations", "All are applied.")
+            yield from _connections(database)
             yield from _rights(database)
             yield from _partitions(database)
     except (PoolerError, EncodingError) as error:
@@ -92,6 +96,25 @@ def _only_part(database: psycopg.Connection[Any]) -> str:
         (list(ROLES),),
     ).fetchone()
     return row[0] if row else ""
+
+
+def _connections(database: psycopg.Connection[Any]) -> Findings:
+    row = database.execute(
+        "SELECT (SELECT sum(numbackends) FROM pg_stat_database WHERE datid <> 0),"
+        " current_setting('max_connections')::int"
+        " - current_setting('superuser_reserved_connections')::int"
+        " - coalesce(current_setting('reserved_connections', true)::int, 0)"
+    ).fetchone()
+    assert row is not None
+    used, most = row
+    if used < most * NEARLY_ALL:
+        yield ok("connections", f"{used} of {most} are used.")
+    else:
+        yield warning(
+            "connections",
+            f"{used} of {most} are used: whatever starts may find none. Make max_connections of "
+            'Postgres larger; "Sizes" in docs/deploy.md has how many it takes.',
+        )
 
 
 def _rights(database: psycopg.Connection[Any]) -> Findings:

@@ -71,7 +71,7 @@ class Addresses:
         if self.signing_keys is None and self.kafka:
             self.signing_keys = data_dir / "signing-keys"
         if settings.database_url is None:
-            self.postgres = Postgres(data_dir, _connections(settings))
+            self.postgres = Postgres(data_dir, most_connections(settings))
         self.kafka_bootstrap_servers = (
             ",".join(node.address for node in self.kafka) or settings.require_kafka()
         )
@@ -256,7 +256,7 @@ def _files_name(server: ProcessSpec) -> str:
     return f"{server.name} files"
 
 
-def _connections(settings: Settings) -> int:
+def most_connections(settings: Settings) -> int:
     """Connections to Postgres that the parts may have at the same time, and room for others.
 
     A gateway's processes, the operator port's among them, have their pools, and each one more for

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import psycopg
@@ -72,6 +73,19 @@ def test_what_the_role_may_not_is_named(database: str) -> None:
     ((state, sentence),) = of("role", check_postgres(settings))
     assert state == State.WARNING
     assert "lacks INSERT on accounts, UPDATE on accounts." in sentence
+
+
+def test_connections_that_are_nearly_used_up_are_a_warning(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next process would find none; those of all databases count, and of this one, too."""
+    settings = Settings(database_url=database)
+    ((state, _),) = of("connections", check_postgres(settings))
+    assert state == State.OK
+    monkeypatch.setattr("cerrojo.check_postgres.NEARLY_ALL", 0.0)
+    ((state, sentence),) = of("connections", check_postgres(settings))
+    assert state == State.WARNING
+    assert re.match(r"[1-9]\d* of 197 are used", sentence)  # three are kept for superusers
 
 
 @pytest.mark.parametrize("role", ROLES)

@@ -10,6 +10,7 @@ import yaml  # type: ignore[import-untyped]
 
 from deploy.compose_secrets import HOSTS
 from gateway.sources import Sources
+from local.parts import most_connections
 from settings import Settings
 from tests.paths import PROJECT
 
@@ -78,6 +79,16 @@ def test_two_of_each_and_only_the_proxy_is_reached():
     assert SERVICES["proxy"]["ports"] == ONE["services"]["gateway"]["ports"]
     for name in ("load", "load-worker"):
         assert SERVICES[name]["environment"]["LOGIN_URL"] == "http://proxy:3000"
+
+
+def test_postgres_has_connections_for_as_many_gateways_as_are_said():
+    """Else a worker that starts again finds none, and the logins of its partition get 503."""
+    text = (PROJECT / "compose.cluster.yml").read_text()
+    assert "More gateways (up to eight)" in text
+    *_, option = ONE["services"]["postgres"]["command"]
+    name, _, connections = option.partition("=")
+    assert name == "max_connections"
+    assert int(connections) >= most_connections(Settings(hosts=8))
 
 
 def test_no_login_is_sent_twice():
