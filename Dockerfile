@@ -38,7 +38,8 @@ COPY oracle oracle
 COPY processes processes
 COPY sql sql
 COPY workers workers
-RUN python -m compileall -q .
+# A checkout under umask 077 is for its owner alone.
+RUN chmod -R a+rX . && python -m compileall -q .
 RUN printf '%s\n' '#!/bin/sh' 'PYTHONPATH=/app exec /venv/bin/python -P -m cerrojo "$@"' >/venv/bin/cerrojo \
     && chmod +x /venv/bin/cerrojo
 # The root file system may be read-only: what is written goes to /tmp.
@@ -56,5 +57,5 @@ EXPOSE 3000 5000 5001
 USER 10001
 # The gateway's. Workers say whether they live on another port (compose.yml, deploy/cerrojo).
 HEALTHCHECK --start-period=60s --start-interval=1s --interval=10s --timeout=5s --retries=3 \
-    CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:5000/healthz', timeout=4)"]
+    CMD ["python", "-c", "import http.client as h; c = h.HTTPConnection('127.0.0.1', 5000, timeout=4); c.request('GET', '/healthz'); exit(c.getresponse().status != 200)"]
 CMD ["python", "-m", "gateway"]

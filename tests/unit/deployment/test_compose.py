@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
 import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -31,13 +35,21 @@ OF_ANOTHER_KAFKA = {name for name in FIELDS if name.startswith("kafka_oauth_")} 
     "kafka_key_password"
 }
 NOT_PASSED = OF_MAKE_UP | OF_ANOTHER_KAFKA | {"login_port", "operator_port", "workers_port"}
+OF_GATEWAYS = {
+    "service_tokens_file",
+    "session_keys_file",
+    "device_keys_file",
+    "guess_keys_file",
+    "pepper_file",
+}
+"""Files in a gateway's container alone: elsewhere `cerrojo doctor` would look in vain for them."""
 BY_PASSWORD = {"kafka_sasl_mechanism", "kafka_sasl_username", "kafka_sasl_password"}
 BY_CERTIFICATE = {"kafka_certificate_file", "kafka_key_file", "kafka_users_file"}
 LACKING = {
     "gateway": BY_CERTIFICATE,
-    "workers": BY_CERTIFICATE | {"operator_database_url"},
-    "migrations": BY_PASSWORD | {"operator_database_url"},
-    "topics": BY_PASSWORD | {"operator_database_url"},
+    "workers": BY_CERTIFICATE | OF_GATEWAYS | {"operator_database_url"},
+    "migrations": BY_PASSWORD | OF_GATEWAYS | {"operator_database_url"},
+    "topics": BY_PASSWORD | OF_GATEWAYS | {"operator_database_url"},
 }
 """What only other parts have."""
 
@@ -124,6 +136,44 @@ def test_every_service_has_a_health_check_or_is_waited_for(name: str) -> None:
         assert service["healthcheck"]["test"]
 
 
+def image_health() -> str:
+    """The program by which the image looks at its own health."""
+    (command,) = re.findall(
+        r"^HEALTHCHECK .*\\\n +CMD (.*)$", (PROJECT / "Dockerfile").read_text(), re.MULTILINE
+    )
+    *_, program = json.loads(command)
+    return str(program)
+
+
+def asked(program: str) -> str:
+    """The port and the path that this health check asks."""
+    (found,) = re.findall(r"127\.0\.0\.1', (\d+).*'GET', '(.*?)'", program)
+    return "".join(found)
+
+
+@pytest.mark.parametrize("status", [200, 503])
+def test_health_checks_ask_no_proxy(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Docker puts a proxy of its configuration into all containers."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    programs = {SERVICES[name]["healthcheck"]["test"][-1] for name in ("gateway", "workers")}
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        for program in [*programs, image_health()]:
+            here = re.sub(r"\b500[01]\b", str(server.server_port), program)
+            done = subprocess.run([sys.executable, "-c", here], check=False)
+            assert (done.returncode == 0) == (status == 200)
+        server.shutdown()
+
+
 @pytest.mark.parametrize(
     ("name", "field"), [("gateway", "operator_port"), ("workers", "workers_port")]
 )
@@ -131,7 +181,7 @@ def test_health_checks_and_prometheus_ask_the_right_port(name: str, field: str) 
     """Both ask the port that the service listens on."""
     config = yaml.safe_load((PROJECT / "monitoring" / "prometheus.yml").read_text())
     jobs = {job["job_name"]: job["dns_sd_configs"][0] for job in config["scrape_configs"]}
-    assert f":{default(field)}/readyz" in SERVICES[name]["healthcheck"]["test"][-1]
+    assert asked(SERVICES[name]["healthcheck"]["test"][-1]) == f"{default(field)}/readyz"
     assert jobs[f"cerrojo-{name}"]["names"] == [name]
     assert jobs[f"cerrojo-{name}"]["port"] == default(field)
 
@@ -182,7 +232,15 @@ def test_the_image_says_its_ports_and_its_health() -> None:
     text = (PROJECT / "Dockerfile").read_text()
     ports = [default(field) for field in ("login_port", "operator_port", "workers_port")]
     assert f"\nEXPOSE {' '.join(map(str, ports))}\n" in text
-    assert f"127.0.0.1:{default('operator_port')}/healthz" in text.partition("\nHEALTHCHECK ")[2]
+    assert asked(image_health()) == f"{default('operator_port')}/healthz"
+
+
+@pytest.mark.parametrize("name", DOCKERFILES)
+def test_the_image_s_user_can_read_what_was_copied(name: str) -> None:
+    """A checkout under umask 077 is for its owner alone, and COPY keeps that."""
+    text = (PROJECT / name).read_text()
+    *_, after = text.partition("\nUSER ")[0].rpartition("\nCOPY ")
+    assert "\nRUN chmod -R a+rX ." in after
 
 
 def copied(dockerfile: str, ignore: str) -> list[str]:
