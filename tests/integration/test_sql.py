@@ -141,6 +141,31 @@ def test_the_index_of_policies_reads_no_day_and_all_later_ones_have_it(database_
     assert sorted(name for (name,) in found) == ["audit", *days[1:]]
 
 
+def test_only_today_keeps_commits_waiting_for_the_index_of_operators(database_url: str):
+    """Else all decisions would wait while the whole audit is read."""
+    migrate(database_url)
+    [path] = (path for path in MIGRATIONS if path.name.startswith("0023"))
+    before, create, last = path.read_text().rpartition("CREATE INDEX")
+    of_days = (
+        "SELECT tablename FROM pg_indexes"
+        " WHERE indexdef LIKE '%(appended_ms) WHERE (operator IS NOT NULL)' ORDER BY 1"
+    )
+    with psycopg.connect(database_url) as making:
+        making.execute("DROP INDEX audit_operator")
+        making.execute("SELECT make_audit_day(0)")
+        making.commit()
+        making.execute(before)
+        assert making.execute(of_days).fetchall() == [("audit_19700101",)]
+        with psycopg.connect(database_url, options="-c lock_timeout=2s") as writing:
+            writing.execute(
+                "INSERT INTO audit SELECT extract(epoch FROM now()) * 1000,"
+                " 0, 1, 0, '', 'attempt', 'ana', true, 0, 0, 0, 1, 0"
+            )
+        making.execute(create + last)
+        found = [name for (name,) in making.execute(of_days)]
+    assert found == ["audit", *audit_partitions(database_url)]  # each once
+
+
 def test_the_views_show_times_for_people(database_url: str):
     """A block without an end is until infinity, and one that is over is not listed."""
     migrate(database_url)
