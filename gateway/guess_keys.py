@@ -103,7 +103,8 @@ class Guesses:
             known = self._file.current()
             keys = _at(known, min(self._clock_ms(), self._host_ms()) // 1000)
             if keys != known:
-                replace(self._file.path, _encode(keys))
+                # Nobody but gateways reads it, and without new keys every wrong password counts.
+                replace(self._file.path, _encode(keys), only_ours=True)
         except (OSError, ValueError) as error:
             self._logger.warning(
                 f"{SETTING} names a file that cannot be used, so every wrong password counts. "

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from gateway.guess_keys import GUESS_BYTES, MOST_AWAY_SECONDS, Guesses, make, parse
+from processes import new_file
 
 BEGIN = 1_800_000_000
 """A period of 900 seconds begins."""
@@ -78,6 +79,24 @@ def test_old_keys_are_gone_from_the_file_also_where_nobody_guesses(world: World)
     assert old["key"] not in text
     assert old["former"] not in text
     assert stat.S_IMODE(world.file.stat().st_mode) == 0o600
+
+
+def test_keys_are_renewed_also_where_the_file_had_another_owner(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that root has made for the gateway's group; the new one is the gateway's alone."""
+    before, _ = world.guess()
+    world.file.chmod(0o660)
+
+    def refused(*_: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(new_file.os, "fchown", refused)
+    world.seconds += 900
+    assert world.guess()[1] == before
+    assert stat.S_IMODE(world.file.stat().st_mode) == 0o600
+    with pytest.raises(PermissionError):  # as others have to read it
+        new_file.replace(world.file, b"")
 
 
 def test_copies_of_the_file_come_to_the_same_keys(world: World, tmp_path: Path) -> None:
@@ -156,7 +175,7 @@ def test_keys_that_cannot_be_replaced_are_not_used(
 ) -> None:
     """Else the old key stays where it is, and is used for new guesses."""
 
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("gateway.guess_keys.replace", refuse)
