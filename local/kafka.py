@@ -353,8 +353,14 @@ class Kafka:
 
     def _environment(self) -> dict[str, str]:
         path = ":".join(str(path) for path in jars.paths(self._cache))
-        # Keeps the options for other Java programs of this machine out of this one.
-        return {"CLASSPATH": path, "JDK_JAVA_OPTIONS": "", "JAVA_TOOL_OPTIONS": ""}
+        # Keeps the options for other Java programs of this machine out of this one. In the locale
+        # POSIX it could open no folder with another name than of ASCII.
+        return {
+            "CLASSPATH": path,
+            "JDK_JAVA_OPTIONS": "",
+            "JAVA_TOOL_OPTIONS": "",
+            "LC_ALL": "C.UTF-8",
+        }
 
     def _cluster_id(self) -> str:
         lines = (self._data / "meta.properties").read_text().splitlines()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -86,4 +87,5 @@ def _replicas(brokers: int) -> dict[str, str]:
 
 
 def _escape(value: str) -> str:
-    return value.replace("\\", "\\\\")  # a backslash is special in Java's properties
+    # Java reads properties as ISO-8859-1, and knows what JSON puts for all but ASCII, and for "\\".
+    return json.dumps(value)[1:-1]

@@ -138,7 +138,7 @@ def test_only_the_first_data_of_a_version_is_formatted_by_java(
     tmp_path: Path, unformatted: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What it writes is kept; the ids are new each time. The tests' other Kafkas start with it."""
-    first = formatted(tmp_path / "first", unformatted)
+    first = formatted(tmp_path / "first in España", unformatted)
     monkeypatch.setattr(subprocess, "run", None)
     second = formatted(tmp_path / "second", unformatted)
     same = {"node.id", "version"}
@@ -146,11 +146,17 @@ def test_only_the_first_data_of_a_version_is_formatted_by_java(
     assert second.keys() == first.keys() == same | {"cluster.id", "directory.id"}
 
 
-def test_everything_comes_back_after_a_kill_of_everything(tmp_path: Path, cache_dir: Path) -> None:
-    """Rows and records that were acknowledged are there, at the same address."""
+def test_everything_comes_back_after_a_kill_of_everything(
+    tmp_path: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows and records that were acknowledged are there, at the same address.
+
+    Also where the folder has a name that Java can neither read nor open by itself.
+    """
+    monkeypatch.setenv("LC_ALL", "POSIX")
     addresses = set()
     for turn in range(2):
-        servers = Servers(tmp_path, cache_dir)
+        servers = Servers(tmp_path / "señal", cache_dir)
         servers.start()
         addresses.add((servers.database_url, servers.kafka_bootstrap_servers))
         assert _rows(servers) == turn
