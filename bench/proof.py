@@ -168,7 +168,7 @@ def _decide(url: str) -> None:
     for count in (1, len(CANDIDATES)):
         policies = {text: whatif.changed(now, text) for text in CANDIDATES[:count]}
         began = time.perf_counter()
-        outcome = whatif.run(config, policies, whatif.days_ago(30))
+        outcome = whatif.run(config, policies, whatif.days_ago(30), usable_cores())
         seconds = time.perf_counter() - began
         print(
             f"whatif by {count} on {usable_cores()} cores: {outcome.attempts:,} attempts in "

@@ -20,6 +20,8 @@ from workers.commands import whatif as other_policies
 
 MOST_DAYS = 36_500
 
+_Processes = Annotated[int, typer.Option(min=1, help="that decide at the same time")]
+
 
 def moment(text: str) -> int:
     """A time in ISO 8601, by default in UTC, in milliseconds. Raises ValueError for other text."""
@@ -79,9 +81,7 @@ def whatif(
         ),
     ] = None,
     days: Annotated[float, typer.Option(min=0, max=MOST_DAYS, help="of how many to today")] = 30.0,
-    processes: Annotated[
-        int | None, typer.Option(min=1, help="as many as there are cores, if not given")
-    ] = None,
+    processes: _Processes = other_policies.PROCESSES,
 ) -> None:
     """Decide the attempts of the audit by other policies.
 
@@ -108,9 +108,7 @@ shadow = typer.Typer(help="Try a policy beside the one in force; it decides noth
 @shadow.callback(invoke_without_command=True)
 def compare(
     context: typer.Context,
-    processes: Annotated[
-        int | None, typer.Option(min=1, help="as many as there are cores, if not given")
-    ] = None,
+    processes: _Processes = other_policies.PROCESSES,
 ) -> None:
     """Show what the policy that is tried would have decided since its trial began.
 

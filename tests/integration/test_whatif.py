@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import random
 from collections.abc import Sequence
 from typing import Any
@@ -113,6 +114,19 @@ def test_nothing_is_held_between_two_reads(database: str, monkeypatch: pytest.Mo
     assert len(found) == 4
     assert len(times) == 8 * 400
     assert times == sorted(times)
+
+
+def test_it_leaves_room_for_what_runs_beside_it(database: str, monkeypatch: pytest.MonkeyPatch):
+    """In a worker host's container all cores' processes would be more than its memory."""
+    fill(database, 0, "abcd")
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(6)))
+    config = Settings(database_url=database)
+    running = []
+    run(
+        *(config, {"in force": in_force(config)}, 0),
+        progress=lambda *_: running.append(len(multiprocessing.active_children())),
+    )
+    assert max(running) <= 2
 
 
 def test_the_command_ends_in_a_document(database: str):

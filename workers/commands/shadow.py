@@ -73,7 +73,7 @@ def tried(settings: Settings) -> Shadow:
 def compare(
     settings: Settings,
     shadow: Shadow,
-    processes: int | None = None,
+    processes: int = whatif.PROCESSES,
     progress: Callable[[int, int], object] = lambda done, of: None,
 ) -> whatif.Outcome:
     """What it would have decided since then, and what the policy in force now would have.

@@ -19,7 +19,7 @@ import msgspec
 import psycopg
 
 from events.messages import Policy
-from settings import Settings, usable_cores
+from settings import Settings
 from sql.connection import connection_options
 from workers.commands.errors import CommandError, CommandUsageError
 from workers.decision.trial import COLUMNS, DECIDED, Figures, Trial
@@ -28,6 +28,9 @@ DAY_MS = 86_400_000
 
 OFFSETS_AT_ONCE = 100_000
 """Of a partition. As many rows are in a process' memory at most, where all are one account's."""
+
+PROCESSES = 2
+"""Each has its rows in memory and a connection, and may be in a container beside workers."""
 
 BAR = 40
 """Characters of the longest one."""
@@ -61,7 +64,7 @@ def run(
     settings: Settings,
     policies: Mapping[str, Policy],
     from_ms: int,
-    processes: int | None = None,
+    processes: int = PROCESSES,
     progress: Callable[[int, int], object] = lambda done, of: None,
 ) -> Outcome:
     """Decide the attempts since then by each of these policies, on so many processes.
@@ -72,17 +75,16 @@ def run(
     url = settings.require_database()
     with psycopg.connect(url, **connection_options("whatif")) as database:
         there = _what_is_there(database, from_ms)
-    shares = processes or usable_cores()
     context = multiprocessing.get_context("spawn")
     children, pipes = [], []
     attempts = 0
     figures = {"as it was": there.figures} | dict.fromkeys(policies, Figures())
     try:
-        for share in range(shares):
+        for share in range(processes):
             here, child_end = context.Pipe(duplex=False)
             child = context.Process(
                 target=_decide_share,
-                args=(child_end, url, from_ms, share, shares, list(policies.values())),
+                args=(child_end, url, from_ms, share, processes, list(policies.values())),
                 daemon=True,
             )
             child.start()
