@@ -80,7 +80,7 @@ COMMENT ON TABLE attack_now IS 'One row: since when an attack lasts, as far as e
 INSERT INTO attack_now DEFAULT VALUES;
 
 CREATE FUNCTION note_operator_login(operator text, role text, source text) RETURNS void
-LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+LANGUAGE sql SECURITY DEFINER AS $$
     INSERT INTO event_notes (kind, data)
     VALUES ('operator.login', jsonb_build_object('operator', operator, 'role', role,
                                                  'source', source))
@@ -88,7 +88,7 @@ $$;
 COMMENT ON FUNCTION note_operator_login IS 'Note that an operator has logged in at the console.';
 
 CREATE FUNCTION note_attack(lasts boolean, what jsonb) RETURNS boolean
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE
     began timestamptz;
 BEGIN
@@ -105,3 +105,12 @@ END
 $$;
 COMMENT ON FUNCTION note_attack IS 'Note that an attack lasts or does not; false where that was known. All gateways see the same, and the first one to say it is heard.';
 REVOKE EXECUTE ON FUNCTION note_operator_login, note_attack FROM PUBLIC;
+
+-- As in 0015.
+DO $$
+BEGIN
+    EXECUTE format('ALTER FUNCTION note_operator_login SET search_path = %I, pg_temp',
+                   current_schema);
+    EXECUTE format('ALTER FUNCTION note_attack SET search_path = %I, pg_temp', current_schema);
+END
+$$;

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -164,6 +169,38 @@ def test_only_today_keeps_commits_waiting_for_the_index_of_operators(database_ur
         making.execute(create + last)
         found = [name for (name,) in making.execute(of_days)]
     assert found == ["audit", *audit_partitions(database_url)]  # each once
+
+
+def test_functions_with_the_owner_s_rights_find_the_tables_in_any_schema(database_url: str):
+    """Also those that later migrations make."""
+    with psycopg.connect(database_url) as connection:
+        connection.execute("CREATE SCHEMA other")
+        connection.execute(f"ALTER DATABASE {connection.info.dbname} SET search_path = other")
+    migrate(database_url)
+    with psycopg.connect(database_url) as connection:
+        rows = connection.execute(
+            "SELECT proname, proconfig::text FROM pg_proc"
+            " WHERE prosecdef AND pronamespace = 'other'::regnamespace"
+        ).fetchall()
+        connection.execute("SELECT note_operator_login('ana', 'read', '::1')")
+    assert len(rows) > 10
+    assert [name for name, config in rows if "search_path=other, pg_temp" not in config] == []
+
+
+def test_migrations_are_found_in_a_folder_of_any_name(tmp_path: Path):
+    """Whatever a pattern of names would take for something else."""
+    folder = tmp_path / "cerrojo [old]"
+    shutil.copytree(PROJECT / "sql", folder / "sql")
+    command = "import sql.migrate as m; print(len(m.read_migrations(m._FOLDER)))"
+    found = subprocess.run(
+        [sys.executable, "-c", command],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join((str(folder), str(PROJECT)))},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert found.stdout == f"{len(MIGRATIONS)}\n"
 
 
 def test_the_views_show_times_for_people(database_url: str):
