@@ -8,6 +8,8 @@ READY := .venv/installed
 unexport PYTHONDONTWRITEBYTECODE
 # People have none; and with it no test sees what is left in a buffer.
 unexport PYTHONUNBUFFERED
+# With it Python would not find Cerrojo, which is installed nowhere.
+unexport PYTHONSAFEPATH
 
 # An environment whose Python is gone or another version by now, as after an update of the system, is
 # made anew.

@@ -126,10 +126,13 @@ def _members(session: int, start: str) -> list[int]:
 
 
 def _stat(pid: int) -> list[str]:
-    """The fields of /proc/PID/stat from the third on, which follow the name in brackets."""
+    """The fields of /proc/PID/stat from the third on, which follow the name in brackets.
+
+    None of what /proc hides from an ordinary user (`hidepid`), as that is another user's.
+    """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
         return []
     return fields if fields and fields[0] not in "ZX" else []  # a zombie is dead
 

@@ -405,8 +405,21 @@ def test_leftovers_get_the_chance_to_finish(tmp_path: Path) -> None:
     assert marker.exists()
 
 
-def test_the_rest_of_a_session_is_found_without_its_leader(tmp_path: Path) -> None:
-    """Where the recorded process is dead but what it had started is not, that is stopped."""
+def test_the_rest_of_a_session_is_found_without_its_leader(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the recorded process is dead but what it had started is not, that is stopped.
+
+    Also where /proc hides the processes of others from an ordinary user.
+    """
+    read_text = Path.read_text
+
+    def hidden(path: Path) -> str:
+        if path == Path("/proc/1/stat"):
+            raise PermissionError(1, "Operation not permitted", str(path))
+        return read_text(path)
+
+    monkeypatch.setattr(Path, "read_text", hidden)
     code = "sleep 600 & echo $!; read wait"
     with subprocess.Popen(
         ["/bin/sh", "-c", code],

@@ -15,6 +15,8 @@ from tests.paths import PROJECT
 
 LIBRARIES = ".venv/lib/python{}.{}".format(*sys.version_info)
 STAND_IN = f"""#!/bin/sh
+surplus=$PYTHONSAFEPATH$PYTHONDONTWRITEBYTECODE$PYTHONUNBUFFERED
+case "$*" in -ISc*) ;; *) test -z "$surplus" || exit 9 ;; esac
 echo "$*" | cut -d' ' -f-3 >>calls
 case "$*" in
 -c* | -ISc*) exec {sys.executable} "$@" ;;
@@ -40,6 +42,7 @@ def make(tmp_path: Path) -> Make:
     python.chmod(0o755)
     command = ["make", "PYTHON=./python", "venv"]
     environ = {name: value for name, value in os.environ.items() if name != "MAKEFLAGS"}
+    environ |= dict.fromkeys(("PYTHONSAFEPATH", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED"), "1")
     return lambda: subprocess.run(
         command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False
     )
