@@ -127,7 +127,7 @@ def _apply(
         before = connection.execute(_HOLDERS).fetchall()
         try:
             backend.apply_migrations(backend.to_apply(read_migrations(_FOLDER)))
-        except psycopg.errors.LockNotAvailable:
+        except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
             still = [row for row in connection.execute(_HOLDERS).fetchall() if row in before]
             who = " and ".join(f"session {pid} ({name}{since})" for _, pid, name, since in still)
             say(

@@ -15,7 +15,7 @@ import pytest
 from gateway.web.schemas import AuditedRequest
 from local import schema
 from sql.connection import EncodingError
-from sql.migrate import migrate
+from sql.migrate import _Backend, migrate
 from tests.paths import PROJECT
 from tests.postgres import in_latin_1
 
@@ -125,6 +125,24 @@ def test_a_migration_gives_up_its_place_to_logins_and_says_for_whom_it_waits(
         assert migrate(database_url, say) == ["0025.who_resizes"]
         assert len(said) == 2
         assert f"session {dump.info.backend_pid} (pg_dump, since 20" in said[0]
+
+
+def test_a_migration_is_tried_again_where_it_and_a_session_wait_for_each_other(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    """As a deletion, which waits for a day's index and has what the audit's needs."""
+    monkeypatch.setattr("sql.migrate.RETRY_SECONDS", 0)
+    apply, failures = _Backend.apply_migrations, [psycopg.errors.DeadlockDetected()]
+
+    def fail_once(*given: object) -> None:
+        if failures:
+            raise failures.pop()
+        apply(*given)
+
+    monkeypatch.setattr(_Backend, "apply_migrations", fail_once)
+    said: list[str] = []
+    assert len(migrate(database_url, said.append)) == len(MIGRATIONS)
+    assert len(said) == 1
 
 
 def test_the_index_of_policies_reads_no_day_and_all_later_ones_have_it(database_url: str):
