@@ -63,6 +63,9 @@ def _remove_orphaned_directories() -> None:
             if status.st_uid != os.getuid() or time.time() - status.st_mtime < _YOUNG_SECONDS:
                 continue
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Versions before this one locked a file in it, and may run during an update.
+            with contextlib.suppress(FileNotFoundError), (path / "lock").open() as former:
+                fcntl.flock(former, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(path)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -84,6 +85,20 @@ def test_the_directory_of_a_killed_supervisor_is_removed_at_the_next_start(
             assert own.is_dir()
         living.communicate("\n")
     assert not kept.exists()
+
+
+def test_the_directory_of_a_version_before_stays(env: dict[str, str], tmp_path: Path):
+    """It locked a file in it. During an update its gateway serves while new workers start."""
+    former = tmp_path / "cerrojo-metrics-of-before"
+    former.mkdir()
+    with (former / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        age(former)
+        with supervisor(env):
+            assert former.is_dir()
+    age(former)
+    with supervisor(env):
+        assert not former.exists()
 
 
 def test_a_process_goes_on_with_the_files_of_its_predecessor(env: dict[str, str], tmp_path: Path):
