@@ -21,7 +21,7 @@ from hypercorn.typing import HTTPScope
 from psycopg import AsyncConnection
 from quart import g
 
-from events.messages import LONGEST_WHY
+from events import reasons
 from gateway.errors import (
     InsufficientScopeError,
     InvalidInputError,
@@ -75,11 +75,11 @@ def by(reason: str | None) -> By:
 
 
 def checked_reason(reason: str | None) -> str | None:
-    """The same without space at its ends; None for an empty one. Raises InvalidInputError."""
-    said = (reason or "").strip()
-    if len(said) > LONGEST_WHY or not said.isprintable():
-        raise InvalidInputError(f"reason must have at most {LONGEST_WHY} printable characters")
-    return said or None
+    """The same as records may have it; None for an empty one. Raises InvalidInputError."""
+    try:
+        return reasons.checked_reason(reason or "")
+    except ValueError as error:
+        raise InvalidInputError(f"reason {error}") from None
 
 
 def deadline() -> float:

@@ -93,7 +93,7 @@ def test_several_blocks_are_lifted_by_a_list(system: RunningSystem, tmp_path: Pa
     assert stopped.stderr.startswith(f"0 accounts are unblocked, and {users[0]} and those after it")
     refused = cerrojo(system.env, "unblock", *users, "--reason", "a" * 201)
     assert (refused.returncode, refused.stdout) == (2, "")
-    assert refused.stderr.startswith("--reason must have at most 200 printable characters")
+    assert refused.stderr.startswith("--reason must have at most 200 characters, and has 201")
 
 
 def test_the_attempts_of_an_account_are_shown(system: RunningSystem):

@@ -15,10 +15,10 @@ import psycopg
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from msgspec import Struct
 
+from events import reasons
 from events.clients import assigned_consumer, client_options, end_offset
 from events.messages import (
     LONGEST_OPERATOR,
-    LONGEST_WHY,
     POLICY_LIMITS,
     VERDICT_PARTITIONS,
     Decision,
@@ -96,11 +96,10 @@ def run(settings: Settings, changes: Mapping[str, int | str], reason: str | None
 
 def checked_reason(reason: str) -> str | None:
     """The same as the log may have it; None for an empty one. Raises CommandUsageError."""
-    if len(reason) > LONGEST_WHY or not reason.isprintable():
-        raise CommandUsageError(
-            f"--reason must have at most {LONGEST_WHY} printable characters, and has {len(reason)}."
-        )
-    return reason.strip() or None
+    try:
+        return reasons.checked_reason(reason)
+    except ValueError as error:
+        raise CommandUsageError(f"--reason {error}.") from None
 
 
 def in_ms(option: str, value: float | None, unit_seconds: float = 1.0) -> int | None:
