@@ -24,6 +24,8 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+AS_IT_COMES = HEADERS | {"X-Accel-Buffering": "no"}
+"""Of an answer that is read while it goes on: nginx would gather some pages of it first."""
 _RAW_HEADERS = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
 
 

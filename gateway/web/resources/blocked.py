@@ -197,7 +197,7 @@ async def lift_blocks() -> Response:
             await asyncio.gather(*lifting, return_exceptions=True)
             _lists.discard(this)
 
-    return Response(lines(), 200, responses.HEADERS | {"Content-Type": responses.NDJSON})
+    return Response(lines(), 200, responses.AS_IT_COMES | {"Content-Type": responses.NDJSON})
 
 
 async def _lift(here: Services, name: str, ordered: By, due: float) -> None:

@@ -74,4 +74,4 @@ async def show_live() -> Response:
             _watchers.discard(this)
 
     body = b"" if request.method == "HEAD" else events()
-    return Response(body, 200, responses.HEADERS | {"Content-Type": responses.EVENTS})
+    return Response(body, 200, responses.AS_IT_COMES | {"Content-Type": responses.EVENTS})

@@ -95,6 +95,7 @@ def test_each_has_its_line_when_it_is_done_and_a_failure_loses_no_other() -> Non
         await log.is_asked(blocked.LIFTED_AT_ONCE)
         log.asked["user3"].set_result(Decision.ACCEPTED)
         assert await line(connection) == {"user": "user3", "unblocked": True}
+        assert connection.headers["X-Accel-Buffering"] == "no"
         await log.is_asked(blocked.LIFTED_AT_ONCE + 1)
         log.asked["user1"].set_exception(UnavailableError("Nobody can decide now"))
         assert await line(connection) == {

@@ -86,6 +86,8 @@ def test_an_event_comes_with_each_look_and_none_after_the_process_is_to_end() ->
         event = await connection.receive()
         assert (event[:6], event[-2:]) == (b"data: ", b"\n\n")
         assert json.loads(event[6:])["verdicts"] == FIGURES.verdicts
+        # A proxy passes each on as it comes; nginx would gather some pages of them.
+        assert connection.headers["X-Accel-Buffering"] == "no"
         looks.due.clear()
         app.stopping.set()
         await asyncio.wait(app.in_hand)
