@@ -5,13 +5,21 @@ const PATIENCE = 8000; // ms for one answer
 // Something that a person must hear; the message is a sentence.
 export class Problem extends Error {}
 
-function send(method, address, content, signal) {
+let ahead = 0; // ms from this clock to the gateway's, by its last answer
+
+async function send(method, address, content, signal) {
   // By the first header the gateway knows that no form or link of a page elsewhere changes something.
   const headers = { "X-Cerrojo-Console": "1" };
   if (content !== undefined) headers["Content-Type"] = "application/json";
   const body = content === undefined ? undefined : JSON.stringify(content);
-  return fetch(address, { method, headers, body, signal, cache: "no-store" });
+  const answer = await fetch(address, { method, headers, body, signal, cache: "no-store" });
+  const date = Date.parse(answer.headers.get("Date"));
+  if (date) ahead = date + 1000 - Date.now(); // it has whole seconds, and what has begun is not ahead
+  return answer;
 }
+
+// The time by the gateway's clock, as all that it says: this one may be wrong.
+export const now = () => Date.now() + ahead;
 
 const bodyOf = (answer) => answer.json().catch((error) => {
   if (error instanceof SyntaxError) return null; // not JSON: the status still says something
@@ -119,9 +127,12 @@ export const moment = (iso) => `${day(new Date(iso))} ${clock(new Date(iso))}`;
 
 // How far from now: "in 29 min", "3 h ago".
 export function distance(iso) {
-  const ms = new Date(iso) - Date.now();
+  const ms = new Date(iso) - now();
   return ms < 0 ? `${span(ms)} ago` : `in ${span(ms)}`;
 }
+
+// How long it lasts still: "for 29 min".
+export const rest = (iso) => `for ${span(Math.max(0, new Date(iso) - now()))}`;
 
 // A length in words: "29 min".
 export function span(ms) {

@@ -1,6 +1,6 @@
 // The operator console. Whatever comes from the gateway is inserted as text, never as markup.
 
-import { alone, ask, clock, distance, moment, nextPage, sentence, visible } from "/static/ask.js";
+import { alone, ask, clock, distance, moment, nextPage, rest, sentence, visible } from "/static/ask.js";
 import { watch } from "/static/live.js";
 import { lookAtOverview, turnActions } from "/static/overview.js";
 import { at, element, focusAfter, look, show, words } from "/static/page.js";
@@ -110,10 +110,10 @@ function fillList(blocks) {
     at("names").replaceChildren(...blocks.map(({ user: name }) => kept.get(name) ?? row(name)));
     if (at("names").contains(had)) had.focus({ preventScroll: true });
   }
-  blocks.forEach(({ until, why, level, by_hand: byHand }, place) => {
+  blocks.forEach(({ until, why, level, by_hand: hand }, place) => {
     const [left, more] = at("names").children[place].querySelectorAll("span, small");
-    left.textContent = until === null ? "until it is lifted" : distance(until).replace("in ", "for ");
-    more.textContent = byHand ? visible(why) : `level ${level} · ${visible(why)}`;
+    left.textContent = until === null ? "until it is lifted" : rest(until);
+    more.textContent = hand ? visible(why) : `level ${level} · ${visible(why)}`;
     more.title = more.textContent;
   });
   const several = next !== null || pages.length > 1;
