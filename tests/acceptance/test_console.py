@@ -8,10 +8,13 @@ import re
 from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from playwright.async_api import Page, Response, Route, expect
 
+from gateway.live import LiveFigures
 from gateway.operators import Role
+from gateway.web.examples import ANSWERS
 from tests.acceptance.browsing import Visit
 from tests.acceptance.system import Client, RunningSystem
 from tests.harness.command import said
@@ -487,9 +490,17 @@ def test_figures_that_stand_still_say_so(system: RunningSystem, visit: Visit):
     """Also where each try to go on is answered, and ends at once; and until they move again."""
 
     async def scenario(_client: Client, page: Page) -> None:
-        ended = {"status": 200, "content_type": "text/event-stream", "body": ""}
-        await page.route("**/live", lambda route: route.fulfill(**ended))
+        figures = ANSWERS[LiveFigures]["a second"]
+        events = [f"data: {msgspec.json.encode(figures).decode()}\n\n"]
+        ended = {"status": 200, "content_type": "text/event-stream"}
+        await page.route(
+            "**/live", lambda route: route.fulfill(**ended, body=events.pop() if events else "")
+        )
         await page.goto(system.operator_url)
+        # Logins whose passwords a service has checked count, too.
+        await expect(page.locator("#live-results")).to_contain_text("3 accepted of services")
+        rates = [*figures.logins.values(), *figures.service_attempts.values()]
+        await expect(page.locator("#live-logins")).to_have_text(f"{sum(rates):,.0f}")
         await expect(page.locator("#live-error")).to_contain_text("stand still")
         await page.unroute("**/live")
         await expect(page.locator("#live")).to_be_visible()

@@ -41,22 +41,24 @@ export function watch(wanted) {
 const standStill = () => show("live-error", "These figures stand still. This page keeps trying.");
 
 function showLive({
-  logins, verdicts, login_seconds: login, verdict_seconds: verdict, partitions,
+  logins, service_attempts: attempts, verdicts, login_seconds: login, verdict_seconds: verdict, partitions,
 }) {
   clearTimeout(late);
   late = setTimeout(standStill, AGAIN);
   show("live-error", "");
   at("live").hidden = false;
-  const all = sum(logins);
+  const all = sum(logins) + sum(attempts);
   at("live-logins").textContent = number(all);
-  at("live-results").textContent = Object.entries(logins).filter(([, rate]) => rate > 0)
-    .map(([result, rate]) => `${number(rate)} ${result}`).join(", ");
+  at("live-results").textContent = [...results(logins), ...results(attempts, " of services")].join(", ");
   at("live-verdicts").textContent = number(verdicts);
   at("live-login-time").textContent = within(login);
   at("live-verdict-time").textContent = within(verdict);
   showPartitions(partitions);
   draw(all);
 }
+
+const results = (counts, whose = "") => Object.entries(counts).filter(([, rate]) => rate > 0)
+  .map(([result, rate]) => `${number(rate)} ${result}${whose}`);
 
 const time = (seconds) => (seconds < 1 ? `${number(seconds * 1000)} ms` : `${number(seconds)} s`);
 
