@@ -7,6 +7,7 @@ import json
 import re
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 import pytest
@@ -75,8 +76,16 @@ def test_an_operator_finds_a_block_and_lifts_it(system: RunningSystem, visit: Vi
         await expect(page.locator("#confirm")).to_be_hidden()
         assert (await client.login(user, RIGHT)).status == 429
 
+        # A colleague has a reason of their own meanwhile.
+        await expect(page.locator("#confirm-by-hand")).to_be_hidden()
+        path = f"/blocked/{quote(user, safe='')}"
+        assert (await client.operator("POST", path, {"reason": "stolen"})).status == 200
         await page.locator("#unblock").click()
-        await page.locator("#confirm-yes").click()
+        await expect(page.locator("#confirm-by-hand")).to_have_text(
+            "It is blocked until an operator lifts it, by hand: stolen"
+        )
+        await page.locator("#reason").fill("it was found")
+        await page.keyboard.press("Enter")
         await expect(page.locator("#said")).to_have_text(f"\u2068{user}\u2069 is unblocked.")
         await expect(page.locator("#state")).to_have_text("Not blocked")
         await expect(name).to_have_count(0)
@@ -139,16 +148,34 @@ def test_several_blocks_are_lifted_with_one_reason(system: RunningSystem, visit:
 
     async def scenario(client: Client, page: Page) -> None:
         await page.goto(system.operator_url)
-        await choose_all(client, page, "at-once-", 4)
+        for user in ("by-itself-1", "by-itself-2"):
+            await block(client, user)
+        await choose_all(client, page, "at-once-", 3)
+        await page.locator("#filter").fill("by-itself-")
+        for user in ("by-itself-1", "by-itself-2"):
+            await page.get_by_role("checkbox", name=user).check()
+        stolen = await client.operator("POST", "/blocked/by-itself-1", {"reason": "stolen"})
+        assert stolen.status == 200
         await page.locator("#lift").click()
-        await expect(page.locator("#lifting-title")).to_have_text("Unblock 3 accounts?")
-        await expect(page.locator("#lifting-users li")).to_have_count(3)
+        await expect(page.locator("#lifting-title")).to_have_text("Unblock 4 accounts?")
+        await expect(page.locator("#lifting-by-hand")).to_have_text(
+            "Blocked by hand: 3, which stand first."
+        )
+        attack = "blocked until an operator lifts it, by hand: an attack"
+        await expect(page.locator("#lifting-users li")).to_have_text(
+            [
+                *(f"at-once-2 {attack}", f"at-once-1 {attack}"),
+                f"by-itself-1 {attack.replace('an attack', 'stolen')}",
+                "by-itself-2",
+            ]
+        )
         await page.locator("#lift-reason").fill("the attack is over")
         await page.keyboard.press("Enter")
-        await expect(page.locator("#said")).to_have_text("3 of 3 accounts unblocked.")
+        await expect(page.locator("#said")).to_have_text("4 of 4 accounts unblocked.")
         await expect(page.locator("#lifting")).to_be_hidden()
+        await page.locator("#filter").fill("at-once-")
         await expect(page.locator("#names a")).to_have_text(["at-once-0"])
-        await page.goto(f"{system.operator_url}/#at-once-3")
+        await page.goto(f"{system.operator_url}/#at-once-2")
         entry = page.locator("#attempts tr.entry").first
         await expect(entry.locator("q")).to_have_text("the attack is over")
 

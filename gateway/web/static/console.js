@@ -3,10 +3,10 @@
 import { alone, ask, clock, distance, moment, nextPage, rest, sentence, visible } from "/static/ask.js";
 import { watch } from "/static/live.js";
 import { lookAtOverview, turnActions } from "/static/overview.js";
-import { at, element, focusAfter, look, show, words } from "/static/page.js";
+import { at, byHand, element, focusAfter, look, show, words } from "/static/page.js";
 import { historyPage, showHistory, turnHistory } from "/static/history.js";
 import { askForPolicy, putPolicy } from "/static/policy.js";
-import { anyChosen, awaitList, box, chooseSeveral, listIsAwaited, showChosen } from "/static/several.js";
+import { anyChosen, awaitList, box, chooseSeveral, list, listIsAwaited } from "/static/several.js";
 
 const PAGE = 100; // blocks in one page of the list
 const EVERY = 5000; // ms between two looks at everything
@@ -122,7 +122,7 @@ function fillList(blocks) {
   show("list-empty", several || blocks.length > 0 ? ""
     : at("filter").value.trim() ? "Nobody with this in the name is blocked." : "Nobody is blocked.");
   markShown();
-  showChosen();
+  list(blocks);
 }
 
 function row(name) {
@@ -343,10 +343,20 @@ async function change(event, id, what, todo, { focus, lookAgain }) {
 const ofUser = { focus: "user", lookAgain: () => Promise.all([lookAtUser(), refreshList()]) };
 const ofPolicy = { focus: "change-policy", lookAgain: lookAtOverview };
 
-function askToUnblock(name) {
+// A colleague may have blocked it by hand since the last look.
+async function askToUnblock(name) {
+  let standing = "";
+  try {
+    const { status, body } = await ask("GET", `/blocked/${encodeURIComponent(name)}`, [200, 404]);
+    if (status === 200 && body.by_hand) standing = `It is ${byHand(body)}`;
+  } catch (error) {
+    standing = `It is not known whether it is blocked by hand. ${words(error)}`;
+  }
+  if (document.querySelector("dialog[open]")) return; // it was asked for twice, or something else meanwhile
   at("confirm").dataset.user = name; // the one who is named is the one who is unblocked
   at("confirm-title").querySelector("bdi").textContent = visible(name);
   at("reason").value = "";
+  show("confirm-by-hand", standing);
   show("confirm-error", "");
   at("confirm").showModal();
 }
@@ -445,7 +455,7 @@ at("change-policy").addEventListener("click", () => whenLoggedIn(() => askForPol
 at("changing-form").addEventListener("submit", changePolicy);
 at("changing-no").addEventListener("click", () => at("changing").close());
 at("confirm-no").addEventListener("click", () => at("confirm").close());
-at("confirm-yes").addEventListener("click", unblock);
+at("confirm-form").addEventListener("submit", unblock);
 document.addEventListener("keydown", keys);
 document.addEventListener("visibilitychange", () => {
   watch(user === null && !document.hidden);

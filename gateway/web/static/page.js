@@ -1,6 +1,6 @@
 // The parts of the console's page, for all that fills them. Text is inserted as text, never as markup.
 
-import { Problem, visible } from "/static/ask.js";
+import { Problem, moment, visible } from "/static/ask.js";
 
 export const at = (id) => document.getElementById(id);
 
@@ -40,6 +40,10 @@ const DONE = {
 };
 
 export const outcomeOf = ({ kind, verdict }) => DONE[kind]?.[verdict] ?? verdict;
+
+// A block by hand, for the operator who may lift it: a colleague had a reason for it.
+export const byHand = ({ until, why }) =>
+  `blocked until ${until === null ? "an operator lifts it" : moment(until)}, ${visible(why)}`;
 
 export function words(error) {
   if (error instanceof Problem) return error.message;

@@ -1,12 +1,17 @@
 // Several blocks at once: they are chosen in the list, and lifted with one reason.
 
-import { alone, lines, visible } from "/static/ask.js";
-import { at, element, show, words } from "/static/page.js";
+import { alone, ask, lines, nextPage, now, visible } from "/static/ask.js";
+import { at, byHand, element, show, words } from "/static/page.js";
 
 const MOST = 1000; // accounts in one request
 const MOST_BYTES = 12_000; // of their names in it
 
-const chosen = new Set();
+const APART = 60_000; // ms by which two servers' clocks may differ
+
+let listed = new Map(); // the blocks of the page that is shown, by name
+let listedAt; // when they stood so
+const chosen = new Map(); // blocks as the list has shown them, by name
+let since; // when the first one of them stood so
 let stop = null; // ends the request that is under way
 let whenLoggedIn, changed, say; // what else the console does
 
@@ -18,18 +23,30 @@ export function box(name) {
   made.type = "checkbox";
   made.setAttribute("aria-label", `Choose ${alone(name)}`);
   made.addEventListener("change", () => {
-    if (made.checked) chosen.add(name);
-    else chosen.delete(name);
+    choose(name, made.checked);
     showChosen();
   });
   return made;
+}
+
+function choose(name, wanted) {
+  if (!anyChosen()) since = listedAt;
+  if (wanted) chosen.set(name, listed.get(name));
+  else chosen.delete(name);
+}
+
+// What stands in the rows from now on.
+export function list(blocks) {
+  listed = new Map(blocks.map((block) => [block.user, block]));
+  listedAt = now();
+  showChosen();
 }
 
 const boxes = () => [...at("names").querySelectorAll("input")];
 const nameOf = (one) => one.closest("li").dataset.user;
 const accounts = (number) => `${number.toLocaleString("en")} account${number === 1 ? "" : "s"}`;
 
-export function showChosen() {
+function showChosen() {
   for (const one of boxes()) one.checked = chosen.has(nameOf(one));
   const shown = boxes().filter((one) => one.checked).length;
   at("choosing").hidden = boxes().length === 0 && !anyChosen();
@@ -47,10 +64,7 @@ export function awaitList(waits) {
 export const listIsAwaited = () => at("choose-all").disabled;
 
 function chooseAll() {
-  for (const one of boxes()) {
-    if (at("choose-all").checked) chosen.add(nameOf(one));
-    else chosen.delete(nameOf(one));
-  }
+  for (const one of boxes()) choose(nameOf(one), at("choose-all").checked);
   showChosen();
 }
 
@@ -61,11 +75,38 @@ function chooseNone() {
   changed();
 }
 
-function askToLift() {
+// The list stood still: what colleagues have blocked by hand since is not in it.
+async function lookAtNewOnes() {
+  const from = new Date(since - APART).toISOString();
+  let page = `/blocked?${new URLSearchParams({ details: 1, limit: MOST, reason: "by hand", since: from })}`;
+  while (page) {
+    const { body, link } = await ask("GET", page);
+    for (const block of body.blocked) if (chosen.has(block.user)) chosen.set(block.user, block);
+    page = nextPage(link);
+  }
+}
+
+async function askToLift() {
+  let unknown = "";
+  at("lift").disabled = true;
+  try {
+    await lookAtNewOnes();
+  } catch (error) {
+    unknown = `It is not known who else is blocked by hand by now. ${words(error)}`;
+  }
+  at("lift").disabled = false;
+  if (document.querySelector("dialog[open]") || !anyChosen()) return; // something else was done meanwhile
   at("lifting-title").textContent = `Unblock ${accounts(chosen.size)}?`;
-  at("lifting-users").replaceChildren(...[...chosen].map((name) => {
+  const isByHand = ([, block]) => block.by_hand;
+  const some = [...chosen].filter(isByHand);
+  const number = some.length.toLocaleString("en");
+  show("lifting-by-hand", [some.length && `Blocked by hand: ${number}, which stand first.`, unknown]
+    .filter(Boolean).join(" "));
+  const others = [...chosen].filter((one) => !isByHand(one));
+  at("lifting-users").replaceChildren(...[...some, ...others].map(([name, block]) => {
     const item = element("li");
     item.append(element("bdi", visible(name)));
+    if (block.by_hand) item.append(" ", element("small", byHand(block), "quiet"));
     return item;
   }));
   at("lift-reason").value = "";
@@ -94,7 +135,7 @@ function* requests(names) {
 
 async function lift(event) {
   event.preventDefault();
-  const names = [...chosen], reason = at("lift-reason").value.trim();
+  const names = [...chosen.keys()], reason = at("lift-reason").value.trim();
   const came = { lifted: 0, free: 0, failed: 0 };
   const bar = at("lifting-bar");
   Object.assign(bar, { max: names.length, value: 0, hidden: false });
