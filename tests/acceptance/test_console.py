@@ -89,7 +89,13 @@ def test_an_operator_finds_a_block_and_lifts_it(system: RunningSystem, visit: Vi
         await expect(page.locator("#said")).to_have_text(f"\u2068{user}\u2069 is unblocked.")
         await expect(page.locator("#state")).to_have_text("Not blocked")
         await expect(name).to_have_count(0)
-        await expect(attempts.filter(has_text="unblock")).to_have_count(1)
+        unblocked = attempts.filter(has_text="unblock")
+        await expect(unblocked.locator("q")).to_have_text(["it was found"])
+        # What there is to know of it besides is reached by the keyboard, too.
+        await unblocked.locator("summary").focus()
+        await page.keyboard.press("Enter")
+        await expect(unblocked.locator("small")).to_have_text([re.compile("^X-Request-ID .{32}$")])
+        await expect(unblocked.locator("small")).to_be_visible()
         # Every process has heard of it soon.
         assert (await client.login_once_heard(user, RIGHT)).status == 200
         assert await page.locator("img").count() == 1  # the console's own

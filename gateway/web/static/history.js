@@ -44,7 +44,9 @@ export function showHistory(attempts, next) {
     if (!newer || moment(newer.at).split(" ")[0] !== day) lines.push(wide("day", "th", day));
     lines.push(entry(one));
   });
+  const open = new Set([...at("attempts").querySelectorAll("[open]")].map((one) => one.dataset.id));
   at("attempts").querySelector("tbody").replaceChildren(...lines);
+  for (const one of at("attempts").querySelectorAll("details")) one.open = open.has(one.dataset.id);
 }
 
 function wide(className, tag, text) {
@@ -63,14 +65,18 @@ function entry({
   const how = kind === "attempt"
     ? { accepted: "good", rejected: "bad", blocked: "bad blocked" }[verdict] ?? "" : "";
   const line = element("tr", undefined, `entry ${how || "other"}`);
-  const from = element("td", by === null ? source ?? "–" : visible(by));
-  const place = element("td", `${partition}:${generation}:${offset}`, "place");
-  place.title = `X-Request-ID ${id}`;
-  from.title = [
-    agent && visible(agent),
-    device && `device ${device}`,
-    delayed && `delayed by ${delayed} ms for what its source did`,
-  ].filter(Boolean).join("; ");
+  const from = element("td");
+  const more = element("details");
+  more.dataset.id = id;
+  more.append(
+    element("summary", by === null ? source ?? "–" : visible(by)),
+    ...[
+      agent && visible(agent),
+      device && `device ${device}`,
+      delayed && `delayed by ${delayed} ms for what its source did`,
+      `X-Request-ID ${id}`,
+    ].filter(Boolean).map((text) => element("small", text, "quiet")));
+  from.append(more);
   const what = element("td", KINDS[kind] ?? kind);
   if (reason) what.append(element("br"), element("q", visible(reason), "quiet"));
   const time = element("time", moment(when).split(" ")[1]);
@@ -83,7 +89,7 @@ function entry({
     element("td", outcome ?? "–"),
     kind === "attempt" ? element("td", verdict, how) : element("td", outcomeOf({ kind, verdict })),
     from,
-    place,
+    element("td", `${partition}:${generation}:${offset}`, "place"),
     element("td", policy),
   );
   return line;
