@@ -184,6 +184,12 @@ def test_several_blocks_are_lifted_with_one_reason(system: RunningSystem, visit:
         await page.goto(f"{system.operator_url}/#at-once-2")
         entry = page.locator("#attempts tr.entry").first
         await expect(entry.locator("q")).to_have_text("the attack is over")
+        # Whoever comes to this screen next sees whom it was about no more.
+        await page.locator("#log-out").click()
+        await expect(page.locator("#overview")).to_be_visible()
+        await expect(page.locator("#log-in")).to_be_visible()
+        await expect(page.locator("#attempts tr.entry")).to_have_count(0)
+        assert page.url == f"{system.operator_url}/"
 
     visit(system, scenario)
 
@@ -480,6 +486,34 @@ def test_the_page_says_as_whom_it_asks(system: RunningSystem, visit: Visit):
             )
             await expect(who).to_have_text(name)
         await expect(page.locator("#log-in")).to_be_visible()
+        await expect(page.locator("#said")).to_contain_text("You are not logged in any more")
+        # In a dialog it asks for a login, and keeps what was typed.
+        await log_in(page)
+        await page.goto(f"{system.operator_url}/#not.blocked.yet")
+        await page.locator("#block").click()
+        await page.locator("#block-reason").fill("a long story")
+        await page.evaluate(
+            """() => {
+              const ask = window.fetch;
+              const ended = '{"error": "This needs a token, in the header Authorization"}';
+              window.fetch = (address, order) => {
+                if (order.method !== "POST") return ask(address, order);
+                window.fetch = ask;
+                return Promise.resolve(new Response(ended, { status: 401 }));
+              };
+            }"""
+        )
+        await page.locator("#blocking-yes").click()
+        await expect(page.locator("#login-error")).to_contain_text("Your login has ended.")
+        await expect(page.locator("#blocking-error")).to_contain_text(
+            "is not confirmed. This needs an operator's login: press “Log in…”."
+        )
+        await page.locator("#token").fill(OPERATOR_TOKEN)
+        await page.keyboard.press("Enter")
+        await expect(who).to_have_text("tests (administer)")
+        await expect(page.locator("#login")).to_be_hidden()
+        await page.locator("#blocking-yes").click()
+        await expect(page.locator("#why")).to_have_text("by hand: a long story")
 
     visit(system, scenario)
 

@@ -1,6 +1,7 @@
 // Questions to the gateway and answers in words, for the operator console.
 
 const PATIENCE = 8000; // ms for one answer
+const LOG_IN = "This needs an operator's login: press “Log in…”.";
 
 // Something that a person must hear; the message is a sentence.
 export class Problem extends Error {}
@@ -94,7 +95,8 @@ async function* parts(stream) { // not every browser can go through a stream by 
 
 function refused(answer, body, method, address) {
   const where = `${method} ${address.split("?")[0]}`;
-  const reason = typeof body?.error === "string" ? sentence(body.error)
+  const reason = answer.status === 401 && address !== "/session" ? LOG_IN // a program sends it in a header
+    : typeof body?.error === "string" ? sentence(body.error)
     : `The gateway answered ${answer.status} to ${where} and did not say why; its log does.`;
   const later = answer.headers.get("Retry-After");
   const problem = new Problem(later ? `${reason} Try again in ${later} s.` : reason);

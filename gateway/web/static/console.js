@@ -251,7 +251,11 @@ async function lookWhoAsks() {
   const counts = look("operator");
   try {
     const { body } = await ask("GET", "/operator");
-    if (counts()) showOperator(body); // else a login or logout meanwhile counts
+    if (!counts()) return; // a login or logout meanwhile counts
+    if (operator !== null && body.operator === null) {
+      say("You are not logged in any more: your token has ended, or another tab has logged out.");
+    }
+    showOperator(body);
   } catch (error) {
     words(error); // what is away is said elsewhere
   }
@@ -267,7 +271,7 @@ function showOperator({ operator: name, role }) {
 
 function whenLoggedIn(then, anew = false) {
   if (anew) showOperator({ operator: null }); // the token is worth nothing any more
-  if (operator === null) askForToken(then);
+  if (operator === null) askForToken(then, anew ? "Your login has ended. Log in again: what you have typed stays." : "");
   else then();
 }
 
@@ -277,9 +281,9 @@ function ofShown(then) {
   whenLoggedIn(() => then(name));
 }
 
-function askForToken(then = null) {
+function askForToken(then = null, why = "") {
   afterLogin = then;
-  show("login-error", "");
+  show("login-error", why);
   at("login").showModal();
   at("token").focus();
 }
@@ -304,8 +308,9 @@ async function logIn(event) {
 
 async function logOut() {
   try {
-    showOperator((await ask("DELETE", "/session")).body);
-    say("You are logged out.");
+    await ask("DELETE", "/session");
+    history.replaceState(null, "", location.pathname); // it may have a user's name
+    location.reload(); // nothing stays of what only operators may see, and no stream goes on
   } catch (error) {
     say(words(error));
   }
@@ -333,7 +338,8 @@ async function change(event, id, what, todo, { focus, lookAgain }) {
     const text = `${what} is not confirmed. ${words(error)}`;
     if (left) say(text);
     else show(`${id}-error`, text);
-    if (error.status === 401) showOperator({ operator: null }); // the token is worth nothing any more
+    if (error.status === 401 && left) showOperator({ operator: null });
+    else if (error.status === 401) whenLoggedIn(() => {}, true);
   } finally {
     dialog.removeEventListener("close", leave);
     yes.disabled = false;
