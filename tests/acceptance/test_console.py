@@ -118,9 +118,53 @@ def test_the_newest_blocks_come_first_and_a_part_of_a_name_finds_them(
         left = re.compile(r"^for (2\d|30) min$")
         await expect(page.locator("#names li span")).to_have_text([left, left])
         await page.locator("#filter").fill("nobody has this")
-        await expect(page.locator("#list-empty")).to_have_text(
-            "Nobody with this in the name is blocked."
-        )
+        nobody = page.get_by_role("status").filter(has_text="Nobody with this in the name")
+        await expect(nobody).to_have_text("Nobody with this in the name is blocked.")
+
+    visit(system, scenario)
+
+
+def test_a_block_is_found_also_where_very_many_came_after_it(system: RunningSystem, visit: Visit):
+    """It was among the newest, and is behind them, where a look had been in vain before it came."""
+    found = {"user": "in-the-crowd", "until": None, "why": "by hand", "level": 0, "by_hand": True}
+    # What follows on what: by the cursor the blocks that an answer has, and where it ends.
+    lists: dict[str, dict[str, tuple[list[dict[str, object]], str]]] = {
+        "in vain": {"": ([], "old"), "old": ([], "older"), "older": ([], "")},
+        "new": {"": ([found], "old"), "old": ([], "")},
+        "behind": {
+            "": ([], "new"),
+            "new": ([found], "old"),
+            "old": ([], "older"),
+            "older": ([], ""),
+        },
+    }
+
+    async def scenario(_client: Client, page: Page) -> None:
+        now = "in vain"
+
+        async def answer(route: Route) -> None:
+            cursor = route.request.url.partition("after=")[2]
+            blocks, end = lists[now][cursor]
+            link = {"Link": f'</blocked?details=1&after={end}>; rel="next"'} if end else {}
+            await route.fulfill(json={"blocked": blocks}, headers=link)
+
+        await page.route("**/blocked?*", answer)
+        await page.goto(system.operator_url)
+        names = page.locator("#names a")
+        await expect(page.locator("#list-empty")).to_have_text("Nobody is blocked.")
+        now = "new"
+        await look_at_everything(page)
+        await expect(names).to_have_text(["in-the-crowd"])
+        now = "behind"
+        async with page.expect_response("**/blocked?*after=new"):
+            await look_at_everything(page)
+        await expect(names).to_have_text(["in-the-crowd"])
+        # A page on which nobody is leads back.
+        await page.locator("#next").click()
+        await expect(page.locator("#said")).to_contain_text("There is nobody on the page after")
+        await expect(page.locator("#page")).to_have_text("Page 1")
+        await expect(names).to_have_text(["in-the-crowd"])
+        await page.unroute("**/blocked?*")
 
     visit(system, scenario)
 
@@ -640,6 +684,13 @@ def test_what_operators_did_comes_newest_first(system: RunningSystem, visit: Vis
             await expect(lines.nth(number)).to_contain_text(words)
             await expect(lines.nth(number)).to_contain_text("tests")
         await expect(lines.nth(1)).to_contain_text("<i>why</i>")
+        # There is a way back also from a page that does not come.
+        await page.route("**/attempts?operator=*&after=*", lambda route: route.fulfill(body="no"))
+        await page.locator("#older").click()
+        await expect(page.locator("#actions-error")).to_be_visible()
+        await page.locator("#newest").click()
+        await expect(page.locator("#actions-error")).to_be_hidden()
+        await page.unroute("**/attempts?operator=*&after=*")
         await page.locator("#older").click()
         await expect(page.locator("#newest")).to_be_enabled()
         await expect(lines.nth(1)).to_contain_text("<i>why</i>")
@@ -698,6 +749,12 @@ def test_a_history_is_a_timeline(system: RunningSystem, visit: Visit):
         assert days == ["2026-11-28", "2026-11-25"]
         await expect(page.locator("tr.pause").first).to_have_text("30 min without anything")
         await expect(page.locator("tr.entry q")).to_have_text(["a <b>bot</b>"])
+        await page.route("**/attempts?*after=*", lambda route: route.fulfill(body="no"))
+        await page.locator("#history-older").click()
+        await expect(page.locator("#attempts-error")).to_be_visible()
+        await page.locator("#history-newest").click()
+        await expect(page.locator("#attempts-error")).to_be_hidden()
+        await page.unroute("**/attempts?*after=*")
         await page.locator("#history-older").click()
         await expect(page.locator("tr.entry")).to_have_count(1)
         await expect(page.locator("#history-older")).to_be_disabled()

@@ -10,6 +10,8 @@ import { anyChosen, awaitList, box, chooseSeveral, list, listIsAwaited } from "/
 
 const PAGE = 100; // blocks in one page of the list
 const EVERY = 5000; // ms between two looks at everything
+const HIDDEN_EVERY = 60_000; // ms between two looks at the parts, while nobody sees more than the title
+const STALE = 30_000; // ms without a look at the list, in which very many accounts may be blocked
 const TYPING = 200; // ms after a key until the list is filtered
 const SPOKEN = 8000; // ms that a message stays
 
@@ -65,17 +67,22 @@ const standsStill = () => anyChosen() && !listIsAwaited();
 const refreshList = () => (standsStill() ? null : lookAtList());
 
 // By a page's address the one behind the blocks that were looked at for it in vain. After that only
-// newer ones are looked at again.
+// newer ones are looked at again, until one that is wanted was among them or may have been: it may
+// be behind them by now.
 const passed = new Map();
+let lookedAt = 0;
 
 async function lookAtList() {
   const counts = look("list");
   const address = pages.at(-1);
   // Another page was chosen meanwhile, or accounts were.
   const tooLate = () => address !== pages.at(-1) || standsStill() || !counts();
+  if (Date.now() - lookedAt > STALE) passed.clear();
+  lookedAt = Date.now();
   try {
     let { body, link } = await ask("GET", address);
     if (tooLate()) return;
+    if (body.blocked.length > 0) passed.delete(address);
     // An answer looks at a bounded number of blocks: the first one that is wanted may be behind them.
     let further = passed.get(address) ?? nextPage(link);
     while (body.blocked.length === 0 && nextPage(link)) {
@@ -84,6 +91,12 @@ async function lookAtList() {
       ({ body, link } = await ask("GET", further));
       if (tooLate()) return;
       further = nextPage(link);
+    }
+    if (body.blocked.length === 0 && pages.length > 1) {
+      pages.pop();
+      say("There is nobody on the page after this one.");
+      await lookAtList();
+      return;
     }
     next = nextPage(link);
     awaitList(false);
@@ -155,6 +168,7 @@ function leaveList() {
 function turn(forward) {
   if (forward) pages.push(next);
   else pages.pop();
+  passed.clear();
   leaveList();
   at("names").focus();
   refreshList();
@@ -165,7 +179,9 @@ let filtering; // timer of the filter: one look for a word, and not one for each
 function filter() {
   clearTimeout(filtering);
   passed.clear();
-  pages.splice(0, pages.length, firstPage(at("filter").value.trim()));
+  const text = at("filter").value.trim();
+  pages.splice(0, pages.length, firstPage(text));
+  at("count").ariaLive = text ? "polite" : "off"; // who filters hears what is found
   leaveList();
   filtering = setTimeout(refreshList, TYPING);
 }

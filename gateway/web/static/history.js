@@ -23,12 +23,12 @@ const firstPage = () => `/attempts?${new URLSearchParams({ user, limit: ATTEMPTS
 
 export function turnHistory(further) {
   page = further ? older : firstPage();
+  at("history-newest").disabled = !further; // it is the way back also where this page does not come
 }
 
 export function showHistory(attempts, next) {
   older = next;
   at("history-older").disabled = next === null;
-  at("history-newest").disabled = page === firstPage();
   at("attempts").hidden = attempts.length === 0;
   at("attempts-empty").hidden = attempts.length > 0;
   const now = JSON.stringify(attempts);

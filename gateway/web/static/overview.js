@@ -29,6 +29,7 @@ function lookAtActions() {
 
 export async function turnActions(further) {
   page = further ? older : ACTIONS;
+  at("newest").disabled = page === ACTIONS; // it is the way back also where this page does not come
   await focusAfter(lookAtActions(), "actions");
 }
 
@@ -118,7 +119,6 @@ function showTrial(result) {
 function showActions({ attempts }, link) {
   older = nextPage(link);
   at("older").disabled = older === null;
-  at("newest").disabled = page === ACTIONS;
   const now = JSON.stringify(attempts);
   if (now === shown) return; // a link that has the focus keeps it
   shown = now;
