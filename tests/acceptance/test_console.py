@@ -580,6 +580,15 @@ def test_the_first_look_is_at_attacks_and_the_policy(system: RunningSystem, visi
         await page.route("**/attacks?*", lambda route: route.fulfill(json=attack))
         await expect(page.locator("#attack")).to_have_text("An attack goes on")
         await expect(page.locator("#sources tbody tr")).to_have_text(["192.0.2.0/244,711"])
+        known = attack | {"known": False, "attack": False}
+        await page.route("**/attacks?*", lambda route: route.fulfill(json=known))
+        await look_at_everything(page)
+        await expect(page.locator("#attack")).to_contain_text("It is not known")
+        for stale in ("#attack-counts", "#sources", "#accounts"):
+            await expect(page.locator(stale)).to_be_hidden()
+        await page.unroute("**/attacks?*")
+        await page.route("**/attacks?*", lambda route: route.fulfill(json=attack))
+        await look_at_everything(page)
         await page.locator("#accounts a", has_text=LONGEST).click()
         await expect(page.locator("#user")).to_have_text(LONGEST)
         await expect(page.locator("#overview")).to_be_hidden()

@@ -48,10 +48,10 @@ async function fillPart(part, address, fill) {
 function showAttacks({ known, attack, failed_accounts: failed, succeeded_accounts: right, sources, accounts }) {
   show("attack", attack ? "An attack goes on" : known ? "No attack" : "It is not known whether there is an attack");
   at("attack").classList.toggle("bad", attack);
-  show("attack-counts", `In 15 minutes ${failed.toLocaleString("en")} accounts failed from some source, `
-    + `and ${right.toLocaleString("en")} got in.`);
-  fillTable("sources", sources, ({ source }) => source);
-  fillTable("accounts", accounts, ({ user }) => linkTo(user));
+  show("attack-counts", known ? `In 15 minutes ${failed.toLocaleString("en")} accounts failed from some source, `
+    + `and ${right.toLocaleString("en")} got in.` : ""); // else they are of whenever it was known last
+  fillTable("sources", known ? sources : [], ({ source }) => source);
+  fillTable("accounts", known ? accounts : [], ({ user }) => linkTo(user));
 }
 
 const filled = {}; // what each table has, as `shown`
