@@ -625,6 +625,17 @@ def test_figures_that_stand_still_say_so(system: RunningSystem, visit: Visit):
         await page.unroute("**/live")
         await expect(page.locator("#live")).to_be_visible()
         await expect(page.locator("#live-error")).to_be_hidden()
+        # In a tab that nobody looks at the title tells of trouble, and of its end.
+        await page.evaluate(
+            "Object.defineProperty(document, 'hidden', { configurable: true, get: () => true })"
+        )
+        parts = {"postgres": "away"}
+        await page.route("**/readyz", lambda route: route.fulfill(json={"parts": parts}))
+        await look_at_everything(page)
+        await expect(page).to_have_title("(!) Cerrojo")
+        parts.clear()
+        await look_at_everything(page)
+        await expect(page).to_have_title("Cerrojo")
 
     visit(system, scenario)
 

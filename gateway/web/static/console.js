@@ -443,17 +443,21 @@ function skip(event) {
 }
 
 async function lookAtEverything() {
-  if (document.hidden) return;
+  if (document.hidden) {
+    await lookAtParts(); // the title says how they are
+    return;
+  }
   await Promise.all([
     lookWhoAsks(), // another tab may have changed the cookie
     lookAtParts(), refreshList(), user === null ? lookAtOverview() : lookAtUser()]);
 }
 
+let again; // timer of the next look at everything
+
 async function keepLooking() {
-  for (;;) {
-    await lookAtEverything();
-    await new Promise((resolve) => setTimeout(resolve, EVERY));
-  }
+  await lookAtEverything();
+  clearTimeout(again);
+  again = setTimeout(keepLooking, document.hidden ? HIDDEN_EVERY : EVERY);
 }
 
 at("search").addEventListener("submit", search);
@@ -481,7 +485,7 @@ at("confirm-form").addEventListener("submit", unblock);
 document.addEventListener("keydown", keys);
 document.addEventListener("visibilitychange", () => {
   watch(user === null && !document.hidden);
-  lookAtEverything();
+  keepLooking();
 });
 window.addEventListener("hashchange", choose);
 at("zone").textContent = `Times are in ${Intl.DateTimeFormat().resolvedOptions().timeZone}.`;
