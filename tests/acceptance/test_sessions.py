@@ -22,13 +22,15 @@ import pytest
 import requests
 from joserfc import jws
 from joserfc.jwk import KeySet
-from playwright.async_api import async_playwright, expect
+from playwright.async_api import Page as Tab
+from playwright.async_api import Route, async_playwright, expect
 
 from gateway.session_keys import drop_key, new_key
 from gateway.sessions import Sessions
 from gateway.web.json_body import BODY_MAX
 from local import tcp_ports
 from settings import Settings
+from tests.acceptance.browsing import Visit
 from tests.acceptance.raw import connect, exchange, request
 from tests.acceptance.system import DEVICE_COOKIE, Client, RunningSystem, run
 from tests.harness.browser import FLAGS, chromium
@@ -292,6 +294,30 @@ def test_the_page_behind_nginx_as_the_document_makes_it(site: Page):
     site.run("/logout")
     # What is for other servers than nginx, and the key, which another test makes.
     assert {block.language for block in site.not_run()} == {"sh", "caddyfile", "yaml"}
+
+
+def test_an_impatient_person_is_sent_one_login(system: RunningSystem, site: Page, visit: Visit):
+    """However often they press Enter: each would count, and five wrong ones lock them out."""
+
+    async def scenario(_client: Client, tab: Tab) -> None:
+        asked: asyncio.Queue[Route] = asyncio.Queue()
+        await tab.route(
+            "**/login.html",
+            lambda route: route.fulfill(path=site.folder / "login.html", content_type="text/html"),
+        )
+        await tab.route("**/login", asked.put)
+        await tab.goto(f"{system.operator_url}/login.html")
+        await tab.locator("[name=user]").fill("ana")
+        await tab.locator("[name=pass]").fill(RIGHT)
+        await tab.keyboard.press("Enter")
+        first = await asyncio.wait_for(asked.get(), 90)
+        await expect(tab.locator("button")).to_be_disabled()
+        await tab.keyboard.press("Enter")
+        await first.fulfill(body="of nginx")
+        await expect(tab.locator("button")).to_be_enabled()
+        assert asked.empty()
+
+    visit(system, scenario)
 
 
 def test_the_key_of_the_document_is_one(tmp_path: Path):
