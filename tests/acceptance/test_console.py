@@ -209,7 +209,7 @@ def test_several_blocks_are_lifted_with_one_reason(system: RunningSystem, visit:
         await page.locator("#lift").click()
         await expect(page.locator("#lifting-title")).to_have_text("Unblock 4 accounts?")
         await expect(page.locator("#lifting-by-hand")).to_have_text(
-            "Blocked by hand: 3, which stand first."
+            "Blocked by hand, and first in this list: 3."
         )
         attack = "blocked until an operator lifts it, by hand: an attack"
         await expect(page.locator("#lifting-users li")).to_have_text(

@@ -100,7 +100,7 @@ async function askToLift() {
   const isByHand = ([, block]) => block.by_hand;
   const some = [...chosen].filter(isByHand);
   const number = some.length.toLocaleString("en");
-  show("lifting-by-hand", [some.length && `Blocked by hand: ${number}, which stand first.`, unknown]
+  show("lifting-by-hand", [some.length && `Blocked by hand, and first in this list: ${number}.`, unknown]
     .filter(Boolean).join(" "));
   const others = [...chosen].filter((one) => !isByHand(one));
   at("lifting-users").replaceChildren(...[...some, ...others].map(([name, block]) => {
