@@ -75,6 +75,9 @@ class Judge:
         self._strangers, self._devices = _Known(whole), _Known(whole)
         self._until: dict[str, int] = {}
         """The ends of blocks of accounts that are not known."""
+        self._latest: dict[str, int] = {}
+        """The latest time at which accounts with unknown devices were not refused. By then their
+        blocks may be over, and their own time may stand there when a clock goes back."""
         self._standing: dict[str, int] = {}
         """The ends of blocks, until somebody found that they are over."""
 
@@ -119,6 +122,8 @@ class Judge:
             said = self._compare(replay, place, row)
         if said is None and row.decision != REPEATED and row.kind != "layout":
             self._confirm(row)
+            if row.decision != BLOCKED and not self._devices.of(row.user):
+                self._latest[row.user] = max(row.ms, self._latest.get(row.user, 0))
             if row.kind in NEW_PASSWORD and row.decision != BLOCKED:
                 self._devices.set(row.user, True)
         return said
@@ -168,6 +173,8 @@ class Judge:
             return False
         if self._devices.of(row.user):
             return True
+        if row.ms < self._latest.get(row.user, 0):
+            return False  # a clock went back, and the account's time perhaps did not
         account = self._accounts.get(row.user, Account())
         # With devices it may count for longer.
         forgotten = 0 < account.forget <= max(row.ms, account.last) - account.last
@@ -176,6 +183,7 @@ class Judge:
     def _adopt(self, row: Row) -> str | None:
         """A row of an account of which not everything is known."""
         user, until = row.user, self._until.get(row.user, 0)
+        latest = self._latest.get(user, 0)
         account = self._accounts.get(user, Account())
         if row.kind in NOTES or (row.kind != "attempt" and row.decision == BLOCKED):
             return None
@@ -188,8 +196,8 @@ class Judge:
             # Its own count decided, or that of strangers.
             against = bool(account.wrong or account.consecutive_failures or account.until)
             if row.decision == REJECTED or (row.decision == ACCEPTED and against):
-                self._unknown(user, account.until or until)
-        elif until and (row.decision == BLOCKED) != (until > row.ms):
+                self._unknown(user, row.until_ms if row.change > 0 else account.until or until)
+        elif 0 < until <= row.ms if row.decision == BLOCKED else until > max(row.ms, latest):
             return (
                 f"it was {_decision(row.decision)}, and the block before it ends {readable(until)}"
             )

@@ -125,6 +125,28 @@ FORGETTING = Policy(1, 2, 10_000, 500, 1_500, 0, 3_000, "count", 800)
             [(1, "right", "anna"), (1, "wrong", "anna"), (1, "right", "anna on 1")]
             + [(1, "wrong", "anna")] * 2,
         ),
+        # ... or, where the account was blocked before, with another block, ...
+        (
+            *(POLICY, [*USED_UP, (600, "wrong", "ben")]),
+            [(1, "wrong", "anna")] * 3
+            + [(600, "wrong", "anna on 1"), *USED_UP[1:], (1, "right", "anna")],
+        ),
+        # ... or as one for whom the block is over, also when a clock goes back.
+        (
+            *(POLICY, [*USED_UP, (600, "wrong", "ben")]),
+            [(1, "wrong", "anna")] * 3 + [(600, "right", "anna on 1"), (-300, "wrong", "anna")],
+        ),
+        # A device's wrong password holds the account's time when a clock goes back: of a block, ...
+        (
+            *(POLICY, [(1, "wrong", "ben")]),
+            [(1, "wrong", "anna")] * 3 + [(600, "wrong", "anna on 1"), (-200, "wrong", "anna")],
+        ),
+        # ... and of what strangers do after a success.
+        (
+            *(POLICY, [(1, "wrong", "ben")]),
+            [(1, "right", "anna"), (600, "wrong", "anna on 1"), (1, "right", "anna")]
+            + [(-300, "wrong", "anna")] * 3,
+        ),
         # Where a device was wrong, too, strangers' wrong passwords count for longer.
         (
             *(FORGETTING, [(1, "wrong", "anna on 1")]),
