@@ -28,7 +28,11 @@ FOR_EVER_MS = 2**63 - 1
 
 
 class Range(NamedTuple):
-    """Which rows to verify, by their append times in milliseconds."""
+    """Which rows to verify, by their append times in milliseconds.
+
+    Of each partition, from the first batch that has some of these times to the last one, whatever
+    the clock did between.
+    """
 
     from_ms: int = 0
     to_ms: int = FOR_EVER_MS
@@ -131,6 +135,7 @@ class _Verifier:
         self._reached = self._positions()
         self._first = self._first_seals()
         self._begin = self._begin_of_range()
+        self._end = self._end_of_range()
         self._window = self._times()
         self._heads: dict[int, bytes | None] = {}
         self._judge = Judge(self._is_whole(), self._erasures())
@@ -171,7 +176,7 @@ class _Verifier:
                 else:
                     batch.append(waiting)
                 waiting = next(rows, None)
-            inside = stored.last_ms >= self._within.from_ms and stored.first_ms < self._within.to_ms
+            inside = (generation, stored.to_offset) <= self._end.get(partition, (0, 0))
             if seal is not None and inside:
                 self._check_batch(place, seal, batch)
         while waiting is not None:
@@ -301,12 +306,32 @@ class _Verifier:
             )
         }
 
+    def _end_of_range(self) -> dict[int, tuple[int, int]]:
+        """Generation and end of the last batch of each of these partitions that is in the range."""
+        return {
+            partition: (generation, to_offset)
+            for partition, generation, to_offset in self._database.execute(
+                "SELECT number, generation, to_offset FROM unnest(%s::int[]) AS number, LATERAL ("
+                "SELECT generation, to_offset FROM audit_seals"
+                " WHERE partition = number AND first_ms < %s"
+                " ORDER BY generation DESC, to_offset DESC LIMIT 1) AS newest",
+                (list(self._begin), self._within.to_ms),
+            )
+        }
+
     def _times(self) -> tuple[int, int]:
         """The first and the last append time of the rows of all batches that are in the range."""
+        ranges = [(number, *self._begin[number], *end) for number, end in self._end.items()]
         row = self._database.execute(
-            "SELECT least(min(first_ms), %(from)s), greatest(max(last_ms), %(to)s - 1)"
-            " FROM audit_seals WHERE last_ms >= %(from)s AND first_ms < %(to)s",
-            {"from": self._within.from_ms, "to": self._within.to_ms},
+            "SELECT least(min(first_ms), %s), greatest(max(last_ms), %s - 1) FROM audit_seals JOIN"
+            " unnest(%s::int[], %s::int[], %s::bigint[], %s::int[], %s::bigint[])"
+            " AS r (number, first, begins, last, ends) ON partition = number"
+            " AND (generation, to_offset) BETWEEN (first, begins) AND (last, ends)",
+            (
+                self._within.from_ms,
+                self._within.to_ms,
+                *([each[n] for each in ranges] for n in range(5)),
+            ),
         ).fetchone()
         assert row is not None
         return row[0], row[1]

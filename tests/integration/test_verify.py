@@ -405,6 +405,31 @@ def test_a_range_begins_and_ends_where_it_is_told(store: Store, database: str, k
     assert found.place == (1, 2, 6)
 
 
+@pytest.mark.parametrize(
+    ("times", "within"),
+    [
+        ((-10_000, 0, -500, -400, 1), Range(NOW)),
+        ((-10_000, 0, 9_000, 9_100, 1), Range(NOW, NOW + 5_000)),
+    ],
+)
+def test_a_range_has_all_between_its_first_and_last_batch(
+    store: Store, database: str, keys: KeyFile, times: Sequence[int], within: Range
+):
+    """Where a broker's clock leaps out of the range and back: what came meanwhile counts, too."""
+    progress = store.claim("me")
+    batches: tuple[tuple[AttemptsMessage, ...], ...] = (
+        (SetPolicy(new(), 0, POLICY), attempt("ben", True)),
+        (attempt("ana", True),),
+        (attempt("ana", False), attempt("ana", False)),
+        (SetPolicy(new(), 0, Policy(2, threshold=3)),),
+        (attempt("ana", False), attempt("ana", False)),
+    )
+    for messages, ms in zip(batches, times, strict=True):
+        progress = commit(store, progress, *messages, at=NOW + ms)
+    report = verified(database, keys, within)
+    assert (report.differences, report.batches, report.blocks) == ([], 4, 1)
+
+
 def test_what_is_older_than_seals_is_said_to_be_unknown(store: Store, database: str, keys: KeyFile):
     """Rows of an earlier version, whose states the later decisions stand on."""
     progress = store.claim("me")
