@@ -99,7 +99,7 @@ class Judge:
         self._begun.setdefault(place.partition, (place, row.ms))
         replay.see(row.ms)
         until = self._erasures.get(row.user)
-        if row.kind == "deleted" or row.lost_its_name or (until and is_before(place, until)):
+        if row.kind == "deleted" or row.lost_its_name or (until and is_before(place, row, until)):
             self.found["unjudged"] += 1
             return self._nameless(replay, place, row)
         if row.kind == "policy":
@@ -259,11 +259,16 @@ class Judge:
             del self._standing[row.user]
 
 
-def is_before(place: Place, deletion: Place) -> bool:
-    """Whether a deletion takes the name from a decision at this place."""
-    if place.generation == deletion.generation:
-        return place.partition == deletion.partition and place.offset < deletion.offset
-    return place.generation < deletion.generation
+def is_before(place: Place, row: Row, deletion: Place) -> bool:
+    """Whether a deletion takes the name from this row.
+
+    In another partition of its generation the account has only what was not decided there.
+    """
+    if place.generation != deletion.generation:
+        return place.generation < deletion.generation
+    if place.partition != deletion.partition:
+        return row.decision in (MOVED, REPEATED, LATE)
+    return place.offset < deletion.offset
 
 
 def _blocks(row: Row) -> bool:

@@ -231,7 +231,7 @@ class _Verifier:
             said = self._judge.take(at, row, policies)
             if said is not None:
                 self._differs(at, row.ms, f"{row.kind} of {row.user!r}: {said}")
-            if row.lost_its_name and not any(is_before(at, each) for each in self._deletions):
+            if row.lost_its_name and not any(is_before(at, row, each) for each in self._deletions):
                 self._differs(at, row.ms, "its name was taken out, and no deletion came after it")
 
     def _unsealed(self, place: Place, row: Row) -> None:

@@ -208,12 +208,19 @@ $$;
 CREATE FUNCTION public.clear_ended_blocks(at_most integer) RETURNS bigint
     LANGUAGE sql
     AS $$
-    WITH ended AS (
+    WITH passed AS (
+        SELECT partition, generation,
+               CASE WHEN last_ms > 0 THEN least(last_ms, clock.ms) - 86400000 END AS now_ms,
+               (SELECT least(min(coalesce(q.last_ms, 0)), clock.ms) - 86400000
+                  FROM partition_progress q, topology t
+                 WHERE q.partition < t.partitions) AS least_ms
+          FROM partition_progress,
+               (SELECT (extract(epoch FROM now()) * 1000)::bigint AS ms) AS clock
+    ), ended AS (
         SELECT s.username
-          FROM lock_states s JOIN partition_progress p USING (partition)
-         WHERE p.last_ms > 0
-           AND s.blocked_until_ms
-               <= least(p.last_ms, (extract(epoch FROM now()) * 1000)::bigint) - 86400000
+          FROM lock_states s JOIN passed p USING (partition)
+         WHERE s.blocked_until_ms
+               <= CASE WHEN s.generation = p.generation THEN p.now_ms ELSE p.least_ms END
          LIMIT at_most
            FOR UPDATE OF s SKIP LOCKED
     ), cleared AS (
@@ -337,7 +344,7 @@ BEGIN
         SELECT * FROM audit
          WHERE username = name
            AND (generation < its_generation
-                OR partition = p AND generation = its_generation AND log_offset < its_offset)
+                OR generation = its_generation AND (partition <> p OR log_offset < its_offset))
          ORDER BY appended_ms DESC
          LIMIT at_most
     LOOP

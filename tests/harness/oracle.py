@@ -32,7 +32,8 @@ def differences(evidence: Evidence) -> list[str]:
         for number, partition in replayed.partitions.items()
         for d in partition.decided
     }
-    nameless = replayed.nameless
+    perhaps = {_place(row) for row in evidence.audit if not row.user} & replayed.perhaps_nameless
+    nameless = replayed.nameless | perhaps
     return [
         *_progress(evidence, replayed),
         *_audit(evidence, decided, nameless),

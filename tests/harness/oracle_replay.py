@@ -44,6 +44,21 @@ class Replayed:
     """Partition and offset of the decisions that a deletion has taken the name from."""
     _named: dict[str, list[tuple[int, int, int]]] = field(default_factory=dict)
     """Generation, partition and offset of the decisions whose audit rows have this name."""
+    _deletions: set[tuple[str, int, int]] = field(default_factory=set)
+    """The names that were deleted, with generation and partition."""
+
+    @property
+    def perhaps_nameless(self) -> set[tuple[int, int]]:
+        """Partition and offset of what came late to a partition that had the account before.
+
+        A deletion takes the name from it if it was there first, which the logs do not say.
+        """
+        return {
+            place[1:]
+            for user, generation, partition in self._deletions
+            for place in self._named.get(user, [])
+            if place[0] == generation and place[1] != partition
+        }
 
     def add(self, record: Logged, decided: AuditedRequest | None) -> None:
         """The next record of a partition."""
@@ -60,6 +75,7 @@ class Replayed:
         if decided.kind == "deleted" and decided.decision == ACCEPTED:
             assert record.fields
             self._erase(record.fields[3], decided.generation, record.partition)
+            self._deletions.add((record.fields[3], decided.generation, record.partition))
         place = (decided.generation, record.partition, record.offset)
         self._named.setdefault(decided.user, []).append(place)
 

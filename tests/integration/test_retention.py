@@ -240,20 +240,21 @@ def test_forgotten_lock_states_are_deleted_by_the_logs_own_time(
     assert users(connection) == ["block is just over", "blocked", "elsewhere", "not due"]
 
 
-def test_a_state_from_before_a_resize_is_forgotten_when_all_partitions_have_passed_its_time(
+def test_what_is_from_before_a_resize_ends_when_all_partitions_have_passed_its_time(
     connection: psycopg.Connection[Any], database: str
 ):
     """Its account may be in another partition now, which has its attempts still to decide."""
     log_ms = 50 * DAY_MS
     progress(connection, log_ms)
     state(connection, "ana", log_ms - FORGET_MS - DAY_MS)
+    state(connection, "bob", log_ms, until_ms=log_ms - DAY_MS)
     connection.execute("UPDATE partition_progress SET generation = 2")
     connection.execute("SELECT claim_partition(3, 'me')")
     connection.execute("UPDATE partition_progress SET last_ms = %s WHERE partition = 3", (log_ms,))
     connection.execute("UPDATE partition_progress SET last_ms = last_ms - 1 WHERE partition = 3")
     assert apply_retention(database, 90) == RetentionResult()
     connection.execute("UPDATE partition_progress SET last_ms = last_ms + 1 WHERE partition = 3")
-    assert apply_retention(database, 90) == RetentionResult(lock_states=1)
+    assert apply_retention(database, 90) == RetentionResult(lock_states=1, ended_blocks=1)
 
 
 @pytest.mark.parametrize(("last_ms", "forget_ms"), [(None, FORGET_MS), (50 * DAY_MS, 0)])

@@ -10,6 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from struct import pack
 
+import msgspec
 import psycopg
 import pytest
 
@@ -72,7 +73,9 @@ def store(open_store: Open) -> Store:
     return open_store(2)
 
 
-def commit(store: Store, progress: Progress, *messages: AttemptsMessage, at: int = NOW) -> Progress:
+def commit(
+    store: Store, progress: Progress, *messages: AttemptsMessage, at: int = NOW, layout: int = 0
+) -> Progress:
     """The progress after a batch of these."""
     start = progress.next_offset
     records = [
@@ -80,7 +83,7 @@ def commit(store: Store, progress: Progress, *messages: AttemptsMessage, at: int
         for n, message in enumerate(messages)
     ]
     decoded = decode(records)
-    batch = decide(start, decoded, store.states(users_of(decoded)), progress.policy)
+    batch = decide(start, decoded, store.states(users_of(decoded)), progress.policy, layout)
     assert store.apply(progress, batch)
     return progress._replace(next_offset=batch.to_offset, policy=batch.policy)
 
@@ -296,6 +299,25 @@ def test_a_deletion_takes_the_name_and_the_audit_stays_right(
     assert (report.judged, report.unjudged) == (4, 8)
     run(database, "DELETE FROM audit WHERE kind = 'deleted'")
     assert verified(database, keys).differences
+
+
+def test_a_deletion_takes_the_name_from_what_came_late_to_another_partition(
+    open_store: Open, database: str, keys: KeyFile
+):
+    """Of a gateway that knew nothing of a resize: it was not decided, and has name and source."""
+    here, there = open_store(2), open_store(3)
+    progress, other = here.claim("me"), there.claim("me")
+    late = msgspec.structs.replace(attempt("ana", True), partitions=3)
+    commit(there, other, late, layout=4)
+    progress = commit(here, progress, attempt("ana", True))
+    commit(here, progress, Deleted(new(), 1, "ana"))
+    with psycopg.connect(database) as connection:
+        rows = connection.execute("SELECT username, source, decision FROM audit ORDER BY decision")
+        assert rows.fetchall() == [("", None, 0), ("", None, 0), ("", None, 3)]
+    assert verified(database, keys).differences == []
+    run(database, "UPDATE audit SET decision = 0 WHERE partition = 3")
+    said = [found.sentence for found in verified(database, keys).differences]
+    assert "no deletion came after it" in said[-1]
 
 
 def test_a_deletion_that_is_under_way_is_no_difference(store: Store, database: str, keys: KeyFile):

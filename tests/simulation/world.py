@@ -331,7 +331,7 @@ class World:
         before = tables.taken
         if batch.deletion is not None:
             name = batch.deletion.user
-            before = tuple(_without(name, one, partition, generation) for one in before)
+            before = tuple(_without(name, one, generation) for one in before)
         self._write(
             tables._replace(
                 parts=_with_part(tables, partition, part._replace(progress=new)),
@@ -437,7 +437,7 @@ class World:
             over = (state.until_ms or 0) <= now
             if 0 < state.forget_ms <= now - state.last_ms and over and progress.last_ms:
                 continue
-            if state.until_ms is not None and state.until_ms <= passed:
+            if state.until_ms is not None and over:
                 state = state._replace(since_ms=None, until_ms=None, why=None)
             states[user] = (state, position, partition)
         taken = {one.appended_ms for one in tables.taken}
@@ -591,10 +591,9 @@ def _said(verdict: Verdict) -> tuple[bytes, str, str, int]:
     return verdict.id, verdict.user, verdict.decision.name, verdict.until_ms
 
 
-def _without(name: str, one: Taken, partition: int, generation: int) -> Taken:
-    """What was taken before a deletion of this name, in this partition and generation."""
-    before = one.generation < generation or one.partition == partition
-    if one.row is None or one.row.user != name or not before:
+def _without(name: str, one: Taken, generation: int) -> Taken:
+    """What was taken before a deletion of this name in this generation of a partition."""
+    if one.row is None or one.row.user != name or one.generation > generation:
         return one
     return one._replace(row=one.row._replace(user=""))
 
@@ -673,9 +672,7 @@ def _check_tables(tables: Tables, entries: dict[int, Entry]) -> None:
             raise Violation(f"{entry} at {here} is {found} instead of {must}")
         if isinstance(entry.said, Deleted) and row and row.decision == Decision.ACCEPTED:
             before_it = tables.taken[:number]
-            if before_it != tuple(
-                _without(entry.said.user, one, partition, generation) for one in before_it
-            ):
+            if before_it != tuple(_without(entry.said.user, one, generation) for one in before_it):
                 raise Violation(f"a name is kept beyond {entry}: {tables.taken}")
     latest = max((t.appended_ms for t in tables.taken), default=0)
     for user in tables.states.keys() | replayed.accounts.keys():

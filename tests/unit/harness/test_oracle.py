@@ -334,6 +334,28 @@ def test_it_follows_accounts_to_their_new_partitions():
     assert said == [(None, None), ("cleo", "it grows"), (None, None), (None, None)]
 
 
+def test_what_came_late_has_the_name_or_not_once_that_is_deleted():
+    """Nobody can tell by the logs which of two partitions was first; and by one's own, one can."""
+    logs: dict[int, list[AttemptsMessage]] = {
+        0: [SetLayout(id_of(1), 0, 2), Attempt(id_of(2), 0, "anna", True, 1)],
+        1: [
+            SetLayout(id_of(3), 0, 2),
+            Attempt(id_of(4), 0, "anna", False, 2),
+            Deleted(id_of(5), 0, "anna", 2),
+            Attempt(id_of(6), 0, "anna", False, 2),
+        ],
+    }
+    replayed = replay(
+        [
+            logged(partition, offset, START + offset, encode(message))
+            for partition, log in logs.items()
+            for offset, message in enumerate(log)
+        ]
+    )
+    assert replayed.perhaps_nameless == {(0, 1)}
+    assert replayed.nameless == {(1, 1)}
+
+
 def test_it_counts_a_request_once_however_often_it_is_in_the_log():
     """As far as that is a producer's doing, and not somebody's who has seen the id before."""
     once, again = Attempt(id_of(1), 0, "anna", False, 4), Attempt(id_of(2), 0, "anna", False, 4)
