@@ -61,6 +61,8 @@ class Locked(NamedTuple):
     since_ms: int | None
     until_ms: int | None
     last_ms: int
+    forget_ms: int
+    by_hand: bool
     partition: int
     offset: int
     guesses: tuple[str, ...] = ()
@@ -191,8 +193,8 @@ def gather(
             Locked(row[0], tuple(row[1]), *row[2:-2], _guesses(row[-2]), _devices(row[-1]))
             for row in database.execute(
                 "SELECT username, failures_ms, in_a_row, blocks, blocked_since_ms,"
-                " blocked_until_ms, last_ms, partition, log_offset, guesses, devices"
-                " FROM lock_states"
+                " blocked_until_ms, last_ms, forget_ms, blocked_by_hand, partition, log_offset,"
+                " guesses, devices FROM lock_states"
             )
         ]
         evidence.progress = dict(

@@ -127,6 +127,8 @@ def _states(evidence: Evidence, accounts: dict[str, Account]) -> list[str]:
             account.since,
             account.until,
             account.last,
+            account.forget,
+            account.by_hand,
             account.partition,
             account.offset,
             tuple(guess or "0" * 16 for _, guess in account.wrong)

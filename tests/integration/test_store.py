@@ -7,8 +7,9 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.rows import dict_row
 
-from events.messages import Attempt, Deleted, Policy, SetPolicy, Unblock, encode, new_id
+from events.messages import Attempt, Block, Deleted, Policy, SetPolicy, Unblock, encode, new_id
 from workers.decision.batch import Batch, Record, decide, decode, users_of
 from workers.decision.policy import Device, LockState
 from workers.partition.binary_arrays import AUDIT
@@ -108,6 +109,37 @@ def test_what_devices_and_which_passwords_were_wrong_is_kept(store: Store, datab
     progress = progress._replace(next_offset=5, policy=batch.policy)
     assert store.apply(progress, batch_of(store, progress, attempt(True)))
     assert store.states(["ana"])["ana"].devices == state.devices
+
+
+def test_every_column_of_a_state_is_written_again(store: Store, database: str):
+    """A later batch leaves none as it was."""
+
+    def attempt(device: bytes | None, guess: bytes) -> bytes:
+        return encode(Attempt(new_id(), 1, "ana", False, 0, 0, None, None, device, guess))
+
+    def policy(version: int, forget_ms: int) -> bytes:
+        ignoring = Policy(version, threshold=2, repeated_guesses="ignore", forget_ms=forget_ms)
+        return encode(SetPolicy(new_id(), 0, ignoring))
+
+    def columns() -> dict[str, Any]:
+        with psycopg.connect(database, row_factory=dict_row) as connection:
+            return connection.execute("SELECT * FROM lock_states").fetchone() or {}
+
+    progress = store.claim("me")
+    values = policy(1, DAY_MS), attempt(None, b"1" * 8), attempt(b"d" * 16, b"2" * 8)
+    batch = batch_of(store, progress, *values)
+    assert store.apply(progress, batch)
+    before = columns()
+    progress = progress._replace(generation=2, next_offset=10, policy=batch.policy)
+    assert store.move(progress, 0)
+    values = policy(2, 2 * DAY_MS), attempt(b"d" * 16, b"3" * 8), attempt(None, b"4" * 8)
+    by_hand = encode(Block(new_id(), 1, "ana", 0, 0, "cleo", "robbed"))
+    batch = batch_of(store, progress, *values, by_hand)
+    assert store.apply(progress, batch)
+    assert store.states(["ana"]) == {"ana": batch.states["ana"][0]}
+    after = columns()
+    same = {name for name, value in before.items() if after[name] == value}
+    assert same == {"username", "partition"}
 
 
 def test_a_state_that_is_clean_again_leaves_no_row(store: Store, database: str):

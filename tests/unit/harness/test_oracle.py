@@ -172,6 +172,8 @@ class System:
                 state.since_ms,
                 state.until_ms,
                 state.last_ms,
+                state.forget_ms,
+                state.by_hand,
                 PARTITION,
                 offset,
                 tuple(guess.hex() for guess in state.guesses),
