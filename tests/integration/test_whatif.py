@@ -11,6 +11,7 @@ from zlib import crc32
 import msgspec
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 from events.messages import (
     Attempt,
@@ -167,6 +168,27 @@ def test_a_shadow_decides_what_comes_after_its_begin(database: str):
     assert found["policies"]["in force"]["blocks"] > found["policies"]["shadow"]["blocks"] > 0
     said(env, "shadow", "end")
     assert cerrojo(env, "shadow").returncode == 1
+
+
+def test_a_shadow_undoes_no_change_that_came_after_its_begin(database: str):
+    """Somebody else's, of which who promotes it may know nothing. It is tried on."""
+    store = Store(database, 0)
+    store.open()
+    first = decode([Record(0, NOW, b"k", encode(SetPolicy(new_id(), 0, POLICY)))])
+    assert store.apply(store.claim("me"), decide(0, first, {}, None))
+    store.close()
+    env = {"DATABASE_URL": database}
+    said(env, "shadow", "begin", "threshold=9")
+    with psycopg.connect(database) as connection:
+        connection.execute("UPDATE topology SET partitions = 1")
+        connection.execute(
+            "UPDATE partition_progress SET policy = policy || %s",
+            (Jsonb({"version": 2, "final_failures": 0}),),
+        )
+    refused = cerrojo(env, "shadow", "promote")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr.startswith("Policy 2 is in force, and this one was made from policy 1")
+    assert said(env, "shadow")["policy"]["threshold"] == 9
 
 
 def begin(database: str, changes: str) -> None:

@@ -66,12 +66,18 @@ class InForce(Struct):
         )
 
 
-def run(settings: Settings, changes: Mapping[str, int | str], reason: str | None = None) -> InForce:
+def run(
+    settings: Settings,
+    changes: Mapping[str, int | str],
+    reason: str | None = None,
+    made_from: int | None = None,
+) -> InForce:
     """Put a policy with these changes into every log; without any, only say what is in force.
 
     The changes are by the names of the policy's fields. The audit has the name of this process'
-    user beside each, and the reason. Raises :class:`CommandError`,
-    ``SettingsError`` or ``psycopg.Error``.
+    user beside each, and the reason. ``made_from`` is the version of the policy that somebody
+    looked at for these changes; None: whichever is in force. Raises :class:`CommandError`, also
+    where another one is in force meanwhile, ``SettingsError`` or ``psycopg.Error``.
     """
     database_url = settings.require_database()
     with (
@@ -84,6 +90,13 @@ def run(settings: Settings, changes: Mapping[str, int | str], reason: str | None
         behind = [number for number, policy in policies.items() if policy != newest]
         if not changes or (wanted == newest and not behind):
             return InForce(newest, len(policies), behind)
+        if wanted != newest and made_from not in (None, newest.version):
+            raise CommandError(
+                f"Policy {newest.version} is in force, and this one was made from policy "
+                f"{made_from}: it would undo the changes since. `cerrojo policy` shows what is in "
+                "force and, with options, puts single values into force; `cerrojo shadow begin` "
+                "tries others beside it."
+            )
         if not exclusive or _is_resizing(database):
             raise CommandError(
                 "Another command is changing the policy or the partitions. Run the command again "

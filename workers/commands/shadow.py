@@ -87,12 +87,12 @@ def compare(
 def promote(settings: Settings, reason: str | None = None) -> InForce:
     """Put what is tried into the log of every partition, and end the trial.
 
-    As :func:`change_policy.run` with the policy's values; where that raises, the trial goes on.
+    As :func:`change_policy.run` with the policy's values, made from the policy that was in force at
+    its begin; where that raises, the trial goes on.
     """
-    policy = tried(settings).policy
-    changes = msgspec.structs.asdict(policy)
-    del changes["version"]
-    done = change_policy.run(settings, changes, reason)
+    changes = msgspec.structs.asdict(tried(settings).policy)
+    made_from = changes.pop("version")
+    done = change_policy.run(settings, changes, reason, made_from)
     end(settings)
     return done
 
