@@ -55,14 +55,14 @@ def said(n: int, kind: int, user: str) -> Said:
     if kind == 6:
         return PasswordChanged(number(n), 0, user)
     if kind == 7:
-        policy = Policy(version=n, threshold=2, block_ms=3, repeated_guesses="ignore")
+        policy = Policy(version=n, threshold=2, block_ms=3_500, repeated_guesses="ignore")
         return SetPolicy(number(n), 0, policy)
     if kind == 8:
         return right(n, user, device=1)
     if kind in (9, 10):
         return wrong(n, user, device=1 + n % 2)
     if kind == 13:
-        return Block(number(n), 0, user, 0, 0, "cleo", "robbed", 4 * (n % 2))
+        return Block(number(n), 0, user, 0, 0, "cleo", "robbed", 2_500 * (n % 2))
     if kind == 14:
         return Disabled(number(n), 0, user, 0, 0, "cleo")
     if kind in (11, 12):
