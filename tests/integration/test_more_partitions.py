@@ -213,6 +213,30 @@ def test_positions_of_a_moved_account_go_on_rising(owners: Owners, one: str, top
     assert unblocked.position.offset < blocked.position.offset
 
 
+def test_an_account_that_comes_back_has_all_that_counted_elsewhere(
+    owners: Owners, one: str, topics: str
+):
+    """The partition's owner is the same still, and had its state from before."""
+    names = (f"ana{n}" for n in range(100))
+    user = next(u for u in names if [partition_of(u, n) for n in (1, 2, 3)] == [0, 1, 0])
+    old, new = old_and_new(owners, one)
+    third = owners.new(one, "third", OTHERS, partition=2)
+    third.claim()
+    work(third, until=1)
+    put(topics, encode(wrong(user, 1)), encode(set_layout(2)), partition=0)
+    put(topics, encode(set_layout(2)), encode(wrong(user, 2)), partition=1)
+    enter(old, new)
+    work(new, until=3)
+    put(topics, encode(set_layout(3)), encode(wrong(user, 3)), partition=0)
+    for partition in (1, 2):
+        put(topics, encode(set_layout(3)), partition=partition)
+    for worker in (old, new, third):
+        go_on(worker, lambda progress: progress.layout >= 3)
+    work(old, until=5)
+    [(name, in_a_row, *_)] = ask(one, KEPT[1])
+    assert (name, in_a_row) == (user, 3)
+
+
 def test_a_new_partition_begins_with_the_policy_that_is_in_force(
     owners: Owners, one: str, topics: str
 ):
