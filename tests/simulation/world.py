@@ -29,7 +29,7 @@ from events.topics import VERDICTS
 from loadtest.histories import Call
 from tests.simulation.replay import DAY_MS, REACH, Account, Outcome, Place, Replay, Said, Violation
 from workers.decision.batch import AuditRow, Batch, Record, fingerprint
-from workers.decision.policy import CLEAN, LockState
+from workers.decision.policy import CLEAN, UNKNOWN, LockState
 from workers.partition.deduplication import DEDUPLICATION_MS, Seen
 from workers.partition.store import Progress
 
@@ -695,3 +695,10 @@ def _check_state(user: str, state: LockState, account: Account, latest: int) -> 
         must = (*must[:3], 0)  # its end was deleted
     if stored != must:
         raise Violation(f"the state of {user} is {stored} instead of {must}")
+    told = dict(zip(state.guesses, state.failures_ms, strict=bool(state.guesses)))
+    told.pop(UNKNOWN, None)
+    kept = (state.forget_ms, state.by_hand, told)
+    counting = {guess: ms for guess, ms in account.guesses.items() if ms in account.wrong}
+    must_keep = (account.forget, account.by_hand, counting)
+    if kept != must_keep:
+        raise Violation(f"of {user}, {kept} is kept instead of {must_keep}")
