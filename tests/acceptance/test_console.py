@@ -837,6 +837,7 @@ def test_a_name_can_be_looked_up(system: RunningSystem, visit: Visit):
     visit(system, scenario)
 
 
+@pytest.mark.slow
 def test_the_documentation_lists_every_operation_and_tries_one_of_ours(
     system: RunningSystem, visit: Visit
 ):

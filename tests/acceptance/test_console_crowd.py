@@ -20,6 +20,8 @@ from tests.acceptance.test_console import WRONG, look_at_everything
 from tests.harness.console_looks import Looks
 from tests.harness.operators import OPERATOR_TOKEN
 
+pytestmark = pytest.mark.slow
+
 BLOCKS = 100_000
 """`make console` does the same with 1,000,000, and says how long it takes."""
 
