@@ -210,7 +210,7 @@ class GatewayApp(Quart):
     ) -> None:
         """Answer a request, or refuse it before anything is made for it."""
         if scope["type"] != "http":
-            await super().__call__(scope, receive, send)
+            await self.asgi_app(scope, receive, send)
             return
         scope["path"] = scope["path"] or "/"  # CONNECT has none
         request_ids.begin()
@@ -218,7 +218,7 @@ class GatewayApp(Quart):
             if self.load_shedder and self.load_shedder.sheds(scope):
                 await self.load_shedder.refuse(scope, send)
             else:
-                await super().__call__(scope, receive, send)
+                await self.asgi_app(scope, receive, send)
         except CutOffError as error:
             logger.warning("An answer was cut off", path=scope["path"], reason=str(error))
             raise
