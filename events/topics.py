@@ -299,7 +299,10 @@ def _await_usable(admin: AdminClient, names: Collection[str]) -> dict[str, Topic
             for future in admin.list_offsets(
                 offsets, request_timeout=ADMIN_TIMEOUT_SECONDS
             ).values():
-                future.result()
+                # It does not always end by itself; see `events.clients.end_offsets`.
+                future.result(ADMIN_TIMEOUT_SECONDS)
+        except TimeoutError:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from None
         except KafkaException:
             if time.monotonic() > until:
                 raise

@@ -13,13 +13,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import NamedTuple
 
 import structlog
 from confluent_kafka import Consumer, KafkaException
 from msgspec import Struct
 
-from events.clients import QUIET_LOG_LEVEL, assigned_consumer, end_offset
+from events.clients import asking_consumer, end_offsets
 from events.topics import ATTEMPTS
 from gateway.blocklist.blocklist import Blocklist
 from gateway.errors import UnavailableError
@@ -37,7 +38,7 @@ UNWATCHED_LOOKS = 3
 """After so many that nobody waited for there are no more."""
 
 END_SECONDS = 0.5
-"""The brokers' time to say where partitions end; a look takes about twice as long at most."""
+"""The brokers' time to say where partitions end."""
 
 logger = structlog.get_logger()
 
@@ -176,21 +177,11 @@ class Live:
         return Counted(time.monotonic(), results, buckets, self._ends(partitions))
 
     def _ends(self, partitions: int) -> dict[int, int]:
-        ends: dict[int, int] = {}
         topic = self._settings.prefixed(ATTEMPTS)
-        try:
-            if self._consumer is None:
-                # Others hear of the same failures, and report them.
-                options = {"log_level": QUIET_LOG_LEVEL, "error_cb": lambda _: None}
-                self._consumer = assigned_consumer(self._settings, options)
-            until = time.monotonic() + END_SECONDS
-            for partition in range(partitions):
-                if time.monotonic() >= until:
-                    break
-                ends[partition] = end_offset(self._consumer, topic, partition, END_SECONDS)
-        except KafkaException:  # where one does not answer, none is waited for
-            self._disconnect()  # a new one asks again for the leaders
-        return ends
+        with suppress(KafkaException):  # then nothing is known
+            self._consumer = self._consumer or asking_consumer(self._settings)
+            return end_offsets(self._consumer, topic, range(partitions), END_SECONDS)
+        return {}
 
     def _disconnect(self) -> None:
         if self._consumer is not None:

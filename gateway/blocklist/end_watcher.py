@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from confluent_kafka import KafkaException
 
-from events.clients import QUIET_LOG_LEVEL, assigned_consumer, end_offset
+from events.clients import asking_consumer, end_offset
 from processes.stoppable_thread import StoppableThread
 from settings import Settings
 
@@ -42,13 +42,11 @@ class EndWatcher:
         self._thread.stop(seconds)
 
     def _run(self) -> None:
-        # The reader of the topic hears of the same failures, and reports them.
-        options = {"log_level": QUIET_LOG_LEVEL, "error_cb": lambda _: None}
         consumer = None
         while not self._thread.stopping.is_set():
             asked = time.monotonic()
             with contextlib.suppress(KafkaException):  # without an answer the log decides
-                consumer = consumer or assigned_consumer(self._settings, options)
+                consumer = consumer or asking_consumer(self._settings)
                 self._on_end(end_offset(consumer, self._topic, self._partition), asked)
             self._thread.stopping.wait(INTERVAL_SECONDS)
         if consumer is not None:

@@ -16,6 +16,7 @@ from cerrojo import check_kafka
 from events.clients import client_options
 from events.messages import encode
 from events.topics import ATTEMPTS, BLOCKS, SOURCES, VERDICTS, create_topics, describe
+from gateway.blocklist.end_watcher import EndWatcher
 from local.servers import Servers
 from sql.migrate import migrate
 from sql.topology import settle_partitions
@@ -28,7 +29,6 @@ from workers.supervisor.end_offsets import EndOffsets
 PATIENCE_SECONDS = 60.0  # far beyond what an election takes
 
 
-@pytest.mark.slow
 def test_one_broker_of_three_may_die(
     tmp_path: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -60,6 +60,9 @@ def test_one_broker_of_three_may_die(
             work(owner, until=2)
             ends = EndOffsets(at(kafka))
             _wait_for_end(ends, 2)
+            watched: list[int] = []
+            watcher = EndWatcher(at(kafka), ATTEMPTS, PARTITION, lambda end, _: watched.append(end))
+            watcher.start()
             leader = describe(admin, ATTEMPTS).partitions[PARTITION].leader.id
             holder = psutil.Process(servers.pids[f"kafka-{leader}"])
             holder.send_signal(signal.SIGSTOP)  # else it would start the broker again at once
@@ -68,11 +71,13 @@ def test_one_broker_of_three_may_die(
                 _put(kafka)
                 work(owner, until=3)
                 _wait_for_end(ends, 3)  # of the partition's new leader
+                wait_until(lambda: watched[-1:] == [3])
                 successor = owners.new(servers.database_url, "successor")
                 successor.claim()
                 _put(kafka)
                 work(successor, until=4)
             finally:
+                watcher.stop(PATIENCE_SECONDS)
                 holder.send_signal(signal.SIGCONT)
 
 

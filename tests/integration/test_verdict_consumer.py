@@ -61,8 +61,11 @@ class Gateway:
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first client of each kind cannot be made, as while a certificate is replaced."""
-    for module in (verdict_consumer, end_watcher):
-        monkeypatch.setattr(module, "assigned_consumer", _failing_once(module.assigned_consumer))
+    for module, name in (
+        (verdict_consumer, "assigned_consumer"),
+        (end_watcher, "asking_consumer"),
+    ):
+        monkeypatch.setattr(module, name, _failing_once(getattr(module, name)))
 
 
 def _failing_once(make: Callable[..., Consumer]) -> Callable[..., Consumer]:

@@ -314,7 +314,14 @@ def code(*changes: tuple[ModuleType, str, str]) -> Code:
         "StoppableThread": Thread,
     }
     quiet = {"RateLimitedLogger": Silence, "metrics": Metrics()}
-    watcher = copy_of(end_watcher, *of.get(end_watcher, ()), **common, time=Time)
+    watcher = copy_of(
+        end_watcher,
+        *of.get(end_watcher, ()),
+        asking_consumer=Consumer,
+        end_offset=_end_offset,
+        StoppableThread=Thread,
+        time=Time,
+    )
     verdicts = copy_of(
         verdict_consumer,
         *of.get(verdict_consumer, ()),

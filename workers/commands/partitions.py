@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import closing
 from typing import Any
 
 import psycopg
-from confluent_kafka import KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka import KafkaException
 from msgspec import Struct
 
+from events.clients import asking_consumer, end_offsets
 from events.topics import ADMIN_TIMEOUT_SECONDS, ATTEMPTS
 from settings import Settings
 from sql.connection import connection_options
@@ -48,27 +48,13 @@ def run(settings: Settings) -> list[PartitionState]:
             " LEFT JOIN partition_progress ON partition = n ORDER BY n"
         ).fetchall()
     try:
-        ends = end_offsets(kafka, settings.prefixed(ATTEMPTS))
+        topic = settings.prefixed(ATTEMPTS)
+        present = kafka.list_topics(topic, timeout=ADMIN_TIMEOUT_SECONDS).topics[topic]
+        with closing(asking_consumer(settings)) as consumer:
+            ends = end_offsets(consumer, topic, present.partitions, ADMIN_TIMEOUT_SECONDS)
     except KafkaException as error:
         raise kafka_failed(error) from error
     return [_state(row, ends.get(row[0])) for row in rows]
-
-
-def end_offsets(kafka: AdminClient, topic: str) -> dict[int, int]:
-    """The offset that the next record gets in each partition, but for those that fail.
-
-    Raises ``KafkaException`` where Kafka does not answer.
-    """
-    found = kafka.list_topics(topic, timeout=ADMIN_TIMEOUT_SECONDS).topics[topic]
-    wanted = {TopicPartition(topic, n): OffsetSpec.latest() for n in found.partitions}  # type: ignore[no-untyped-call]
-    if not wanted:
-        return {}
-    answers = kafka.list_offsets(wanted, request_timeout=ADMIN_TIMEOUT_SECONDS)
-    ends: dict[int, int] = {}
-    for where, answer in answers.items():
-        with suppress(KafkaException):  # as of one without a leader
-            ends[where.partition] = answer.result().offset
-    return ends
 
 
 def _state(row: tuple[Any, ...], end: int | None) -> PartitionState:

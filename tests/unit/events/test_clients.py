@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException, Producer
 from msgspec.structs import replace
 
-from events.clients import check_options, client_options, explain, reason, way_out
+from events.clients import check_options, client_options, end_offsets, explain, reason, way_out
 from settings import Settings, SettingsError
 
 HERE = Settings(kafka_bootstrap_servers="127.0.0.1:1")
@@ -81,3 +83,16 @@ def test_librdkafka_is_silent_where_lines_are_json() -> None:
     """Its lines have no other form than its own; the errors in them come by other ways, too."""
     assert "log_level" not in client_options(HERE)
     assert client_options(replace(HERE, log_format="json"))["log_level"] == 2
+
+
+def test_a_partition_without_an_end_hides_no_other() -> None:
+    """One has no leader now; of another librdkafka gives an offset below zero, and no error."""
+    none = KafkaError(KafkaError.LEADER_NOT_AVAILABLE)
+    answers = [(0, -1, none), (1, 7, None), (2, -1001, None)]
+    consumer = SimpleNamespace(
+        offsets_for_times=lambda asked, timeout: [
+            SimpleNamespace(partition=partition, offset=offset, error=error)
+            for partition, offset, error in answers
+        ]
+    )
+    assert end_offsets(cast(Any, consumer), "attempts", range(3), 1.0) == {1: 7}
