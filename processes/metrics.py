@@ -30,6 +30,9 @@ _slot: list[str] = []  # the slots of this process; the last one counts
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 _PREFIX = "cerrojo-metrics-"
+_FORMER_LOCK = "lock"
+"""A file in it, by which former versions tell the living, and may run during an update."""
+
 _TRIES = 100  # to read the files, one of which may have just been created and be empty
 _YOUNG_SECONDS = 60.0  # a younger directory may not be locked yet
 
@@ -43,10 +46,15 @@ def directory() -> Iterator[Path]:
     supervisor's start if this one is killed.
     """
     _remove_orphaned_directories()
-    with tempfile.TemporaryDirectory(prefix=_PREFIX) as path, _opened(Path(path)) as descriptor:
-        # The kernel releases it however this process ends. What cleans /tmp by age spares a locked
-        # directory (tmpfiles.d(5)), and would take a file that is there to be locked.
+    with (
+        tempfile.TemporaryDirectory(prefix=_PREFIX) as path,
+        _opened(Path(path)) as descriptor,
+        (Path(path) / _FORMER_LOCK).open("w") as former,
+    ):
+        # The kernel releases them however this process ends. What cleans /tmp by age spares a
+        # locked directory with all that is in it (tmpfiles.d(5)).
         fcntl.flock(descriptor, fcntl.LOCK_EX)
+        fcntl.flock(former, fcntl.LOCK_EX)
         os.environ[VARIABLE] = path
         try:
             yield Path(path)
@@ -63,8 +71,7 @@ def _remove_orphaned_directories() -> None:
             if status.st_uid != os.getuid() or time.time() - status.st_mtime < _YOUNG_SECONDS:
                 continue
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Versions before this one locked a file in it, and may run during an update.
-            with contextlib.suppress(FileNotFoundError), (path / "lock").open() as former:
+            with contextlib.suppress(FileNotFoundError), (path / _FORMER_LOCK).open() as former:
                 fcntl.flock(former, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(path)
 

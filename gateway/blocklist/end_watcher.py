@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from confluent_kafka import KafkaException
 
-from events.clients import asking_consumer, end_offset
+from events.clients import asking_consumer, drain, end_offset
 from processes.stoppable_thread import StoppableThread
 from settings import Settings
 
@@ -47,6 +47,7 @@ class EndWatcher:
             asked = time.monotonic()
             with contextlib.suppress(KafkaException):  # without an answer the log decides
                 consumer = consumer or asking_consumer(self._settings)
+                drain(consumer)
                 self._on_end(end_offset(consumer, self._topic, self._partition), asked)
             self._thread.stopping.wait(INTERVAL_SECONDS)
         if consumer is not None:

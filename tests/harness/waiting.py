@@ -9,7 +9,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-PAUSE_SECONDS = 0.01
+PAUSE_SECONDS = 0.05
 PATIENCE_SECONDS = 180.0
 
 NOT_HEARD = "Nobody can decide about this account now"

@@ -88,7 +88,16 @@ def test_the_directory_of_a_killed_supervisor_is_removed_at_the_next_start(
 
 
 def test_the_directory_of_a_version_before_stays(env: dict[str, str], tmp_path: Path):
-    """It locked a file in it. During an update its gateway serves while new workers start."""
+    """It locked a file in it. During an update its gateway serves while new workers start.
+
+    Nor does such a version delete one of this one's: it looks for that lock.
+    """
+    with (
+        supervisor(env) as (_, ours),
+        (ours / "lock").open("a") as lock,
+        pytest.raises(BlockingIOError),
+    ):
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     former = tmp_path / "cerrojo-metrics-of-before"
     former.mkdir()
     with (former / "lock").open("w") as lock:

@@ -318,6 +318,7 @@ def code(*changes: tuple[ModuleType, str, str]) -> Code:
         end_watcher,
         *of.get(end_watcher, ()),
         asking_consumer=Consumer,
+        drain=lambda _: None,
         end_offset=_end_offset,
         StoppableThread=Thread,
         time=Time,

@@ -32,7 +32,10 @@ class EndOffsets:
             return
         self._answer = None
         self._unread = True
-        Thread(target=self._request, args=(tuple(partitions),), daemon=True).start()
+        try:
+            Thread(target=self._request, args=(tuple(partitions),), daemon=True).start()
+        except RuntimeError:  # no more threads may be started now; it is tried again
+            self._answer = {}
 
     def take_answer(self) -> bool:
         """Whether a request has been answered or has failed since the last call."""

@@ -9,8 +9,10 @@ owner's claim fences the worker, so that no attempt waits for a start.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Set
+from collections.abc import Callable, Mapping, Set
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
@@ -33,6 +35,7 @@ from workers import metrics
 from workers.partition import launch
 from workers.partition.launch import FENCED, RECORD_NOT_TO_BLAME
 from workers.partition.poison_records import Deaths
+from workers.supervisor.bounded_calls import BoundedCalls
 from workers.supervisor.end_offsets import EndOffsets, lag
 from workers.supervisor.handover import Handover
 from workers.supervisor.relay_keeper import RelayKeeper
@@ -45,6 +48,10 @@ SESSION_TIMEOUT_MS = 6_000
 DRAIN_SECONDS = 4.0
 SILENCE_SECONDS = 10.0
 COMMIT_SECONDS = 1.0
+LEAVE_SECONDS = 4.0
+"""How long the group may take for each step of a host's leaving; past it Kafka is away, and the
+group gives the partitions to others by itself, once the session has ended."""
+
 METADATA_MS = 2_000
 """How soon the group learns of partitions that were added to the topic."""
 
@@ -71,6 +78,8 @@ class Supervisor:
         self._dirty: set[int] = set()
         self._commit_at = 0.0
         self._fenced: set[int] = set()
+        self._confirmed: frozenset[int] = frozenset()
+        self._calls = BoundedCalls()
         self._handover = Handover(self.manager, _name)
         self._started: set[str] = set()
         self._deaths = Deaths()
@@ -188,17 +197,16 @@ class Supervisor:
         self._standbys.close()
         self._relay.stop()
         self._dirty.update(self._offsets)
-        self._commit_offsets(wait=True)
-        others = other_hosts() > 0
-        if others:
-            self._consumer.close()
+        kafka = self._calls.run(partial(self._commit_offsets, wait=True), LEAVE_SECONDS)
+        others = kafka and other_hosts() > 0
+        if others and self._calls.run(self._consumer.close, LEAVE_SECONDS):
             self._await_successors(other_hosts)
         self.manager.stop()
         while not (self.manager.stopped and self._relay.stopped):
             self.manager.step(POLL_SECONDS)
             self._relay.step()
-        if not others:
-            self._consumer.close()
+        if kafka and not others:
+            self._calls.run(self._consumer.close, LEAVE_SECONDS)
 
     def _await_successors(self, other_hosts: Callable[[], int]) -> None:
         """Wait until other hosts own the partitions, or none is left."""
@@ -260,7 +268,7 @@ class Supervisor:
 
     def _on_revoke(self, consumer: Consumer, revoked: list[TopicPartition]) -> None:
         """Hand over the workers: they go on until their successors' claims fence them."""
-        self._commit_offsets(wait=True)
+        self._calls.run(partial(self._commit_offsets, wait=True), WORKER_ANSWER_SECONDS)
         consumer.incremental_unassign(revoked)
         self._give_up(revoked)
 
@@ -314,27 +322,30 @@ class Supervisor:
 
     def _release_fenced(self) -> None:
         """Restart fenced workers once the group has confirmed that this host still owns them."""
-        if not self._fenced:
-            return
-        try:
+        if self._fenced:
             # At once: while it waits for an answer, the host does nothing else.
-            offsets = self._offsets_of(self._fenced)
-            answers = self._consumer.commit(offsets=offsets, asynchronous=False) or []
-        except KafkaException:
-            return
-        confirmed = {answer.partition for answer in answers if not answer.error}
+            said = {n: self._offsets[n] for n in self._fenced & self._offsets.keys()}
+            ask = partial(self._confirm, frozenset(self._fenced), said)
+            self._calls.run(ask, WORKER_ANSWER_SECONDS)
+        confirmed, self._confirmed = self._confirmed, frozenset()
         for number in confirmed.intersection(self._fenced, self._assigned()):
             self._fenced.discard(number)
             self.manager.release(_name(number))
 
-    def _offsets_of(self, numbers: Set[int]) -> list[TopicPartition]:
+    def _confirm(self, fenced: Set[int], said: Mapping[int, int]) -> None:
+        """Note those that are this host's, by the group's answer to a commit of their offsets."""
+        with suppress(KafkaException):
+            offsets = self._offsets_of(fenced, said)
+            answers = self._consumer.commit(offsets=offsets, asynchronous=False) or []
+            self._confirmed = frozenset(a.partition for a in answers if not a.error)
+
+    def _offsets_of(self, numbers: Set[int], known: Mapping[int, int]) -> list[TopicPartition]:
         """What their workers decide next; the group's own offset of one that has not said it.
 
         Raises ``KafkaException``.
         """
-        known = numbers & self._offsets.keys()
-        said = [TopicPartition(self._topic, number, self._offsets[number]) for number in known]
-        unknown = [TopicPartition(self._topic, number) for number in numbers - known]
+        said = [TopicPartition(self._topic, number, offset) for number, offset in known.items()]
+        unknown = [TopicPartition(self._topic, number) for number in numbers - known.keys()]
         if unknown:
             unknown = self._consumer.committed(unknown, timeout=WORKER_ANSWER_SECONDS)
         for each in unknown:

@@ -43,8 +43,9 @@ async def session() -> Response:
     answer has the user in X-Cerrojo-User, too: each byte of the name in UTF-8 that is no visible
     ASCII character, and the percent sign, is written as %XX.
 
-    A session ends with its time, with a change of the account's password, and where the account is
-    disabled or deleted. A block of the account does not end it.
+    A session ends with its time, with a change of the account's password, where the account's
+    devices are forgotten, and where the account is disabled or deleted. A block of the account does
+    not end it.
     """
     # The login port serves GET itself, without Quart; this is for HEAD.
     here = cast(LoginServices, services())

@@ -94,7 +94,8 @@ async function lookAtList() {
     }
     if (body.blocked.length === 0 && pages.length > 1) {
       pages.pop();
-      say("There is nobody on the page after this one.");
+      // What a change came to, which may have emptied that page, is not to be overwritten.
+      if (!at("said").textContent) say("There is nobody on the page after this one.");
       await lookAtList();
       return;
     }

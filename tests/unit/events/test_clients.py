@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 from msgspec.structs import replace
 
 from events.clients import check_options, client_options, end_offsets, explain, reason, way_out
@@ -85,14 +85,54 @@ def test_librdkafka_is_silent_where_lines_are_json() -> None:
     assert client_options(replace(HERE, log_format="json"))["log_level"] == 2
 
 
-def test_a_partition_without_an_end_hides_no_other() -> None:
-    """One has no leader now; of another librdkafka gives an offset below zero, and no error."""
-    none = KafkaError(KafkaError.LEADER_NOT_AVAILABLE)
-    answers = [(0, -1, none), (1, 7, None), (2, -1001, None)]
-    consumer = SimpleNamespace(
-        offsets_for_times=lambda asked, timeout: [
-            SimpleNamespace(partition=partition, offset=offset, error=error)
-            for partition, offset, error in answers
+class Asked:
+    """A consumer as librdkafka would answer it, by partition: an offset or what went wrong."""
+
+    def __init__(self, *ends: int | KafkaError | None) -> None:
+        """None: its leader is silent, at which the whole request fails."""
+        self.ends = ends
+        self.drained = 0
+
+    def offsets_for_times(self, asked: list[TopicPartition], timeout: float) -> list[Any]:
+        """Their end offsets."""
+        ends = {where.partition: self.ends[where.partition] for where in asked}
+        if any(end is None for end in ends.values()):
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+        return [
+            SimpleNamespace(partition=n, offset=end, error=None)
+            if isinstance(end, int)
+            else SimpleNamespace(partition=n, offset=-1, error=end)
+            for n, end in ends.items()
         ]
-    )
-    assert end_offsets(cast(Any, consumer), "attempts", range(3), 1.0) == {1: 7}
+
+    def poll(self, timeout: float) -> None:
+        """Give nothing, and take in what is there to be told."""
+        self.drained += 1
+
+    def all(self) -> dict[int, int]:
+        """What is known of all."""
+        return end_offsets(cast(Any, self), "attempts", range(len(self.ends)), 1.0)
+
+
+def test_a_partition_without_an_end_hides_no_other() -> None:
+    """One has no leader, a silent one, or librdkafka gives an offset below zero and no error."""
+    none = KafkaError(KafkaError.LEADER_NOT_AVAILABLE)
+    for ends, found in (
+        ((none, 7, -1001), {1: 7}),
+        ((none, None, 8), {2: 8}),
+        ((None,) * 2, None),
+        ((), {}),
+    ):
+        if found is None:
+            with pytest.raises(KafkaException):
+                Asked(*ends).all()
+        else:
+            assert Asked(*ends).all() == found
+
+
+def test_what_nobody_takes_does_not_pile_up() -> None:
+    """librdkafka keeps each error of a connection for who asks for it."""
+    consumer = Asked(7)
+    for _ in range(3):
+        consumer.all()
+    assert consumer.drained == 3

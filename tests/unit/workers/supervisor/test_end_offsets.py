@@ -43,6 +43,25 @@ def test_a_request_that_fails_is_an_answer(monkeypatch: pytest.MonkeyPatch) -> N
         assert ends.ends() == {}
 
 
+def test_a_thread_that_cannot_be_started_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As at the limit of processes: the supervisor's end would be that of all its workers."""
+    monkeypatch.setattr(end_offsets, "asking_consumer", lambda _: None)
+    monkeypatch.setattr(end_offsets, "end_offsets", lambda *_: {0: 7})
+    ends = end_offsets.EndOffsets(Settings(kafka_bootstrap_servers="127.0.0.1:1"))
+
+    def no_more(*_: object, **__: object) -> threading.Thread:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as full:
+        full.setattr(end_offsets, "Thread", no_more)
+        ends.ask([0])
+        assert ends.take_answer()
+        assert ends.ends() == {}
+    ends.ask([0])
+    wait_until(ends.take_answer)
+    assert ends.ends() == {0: 7}
+
+
 def test_a_partition_that_is_somewhere_else_has_no_series_here():
     """The other host says how far it is; two would contradict each other."""
     gauge = PartitionGauge("cerrojo_tested_lag", "Records of this test")

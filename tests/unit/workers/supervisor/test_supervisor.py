@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -9,7 +10,10 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from processes.events import Exited, Started
+from tests.harness.waiting import PATIENCE_SECONDS, wait_until
 from workers import metrics
+from workers.supervisor import supervisor as module
+from workers.supervisor.bounded_calls import BoundedCalls
 from workers.supervisor.supervisor import Supervisor
 
 
@@ -121,7 +125,8 @@ class Consumer:
 def member(consumer: Consumer, **state: Any) -> Any:
     """A supervisor that was not begun, with this state."""
     supervisor: Any = Supervisor.__new__(Supervisor)
-    vars(supervisor).update({"_consumer": consumer, "_topic": "attempts", **state})
+    own = {"_consumer": consumer, "_topic": "attempts", "_confirmed": frozenset()}
+    vars(supervisor).update({**own, "_calls": BoundedCalls(), **state})
     return supervisor
 
 
@@ -147,6 +152,43 @@ def test_fenced_workers_are_released_by_one_commit():
     assert (consumer.commits, consumer.offsets) == (3, {1: 9, 2: 30, 3: 5, 4: 0})
     assert released == ["worker partition 1", "worker partition 2"]
     assert supervisor._fenced == {3, 4}
+
+
+def test_kafka_that_never_answers_holds_up_no_supervisor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """librdkafka's commits wait for ever: no dead worker would be started again, and no stop heard.
+
+    One that is answered late counts, and until then there is no other.
+    """
+    released: list[str] = []
+    answer, began = threading.Event(), threading.Event()
+
+    class Silent(Consumer):
+        def commit(self, offsets: list[TopicPartition], asynchronous: bool) -> list[Any]:
+            began.set()
+            answer.wait()
+            return super().commit(offsets, asynchronous)
+
+    consumer = Silent({}, assigned=(1,))
+    supervisor = member(
+        consumer,
+        manager=SimpleNamespace(release=released.append, stop=lambda: None, stopped=True),
+        _fenced={1},
+        _offsets={1: 9},
+        _dirty=set(),
+        _standbys=SimpleNamespace(close=lambda: None),
+        _relay=SimpleNamespace(stop=lambda: None, stopped=True),
+    )
+    monkeypatch.setattr(module, "WORKER_ANSWER_SECONDS", 0.01)
+    monkeypatch.setattr(module, "LEAVE_SECONDS", 0.01)
+    supervisor._release_fenced()
+    assert began.wait(PATIENCE_SECONDS)
+    supervisor._release_fenced()
+    supervisor.close(lambda: 1)
+    assert (consumer.commits, released) == (0, [])
+    answer.set()
+    wait_until(lambda: bool(supervisor._confirmed))
+    supervisor._release_fenced()
+    assert released == ["worker partition 1"]
 
 
 def test_offsets_that_were_not_committed_are_committed_again():
