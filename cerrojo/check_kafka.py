@@ -9,7 +9,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AclOperation, AdminClient, ClusterMetadata
 
 from cerrojo.findings import Findings, by_difference, failed, ok, warning
-from events.clients import reach, reason
+from events.clients import answer, reach, reason
 from events.rights import Part, groups_of, topics_of
 from events.topics import ADMIN_TIMEOUT_SECONDS, TOPICS, faults, missing_rights
 from settings import Settings, SettingsError, variable
@@ -117,7 +117,7 @@ def _may_not_read(admin: AdminClient, group: str) -> bool:
         [group], include_authorized_operations=True, request_timeout=ADMIN_TIMEOUT_SECONDS
     ).values()
     try:
-        rights = future.result().authorized_operations
+        rights = answer(future, ADMIN_TIMEOUT_SECONDS).authorized_operations
     except KafkaException as error:
         return bool(error.args[0].code() == KafkaError.GROUP_AUTHORIZATION_FAILED)
     return bool(rights) and AclOperation.READ not in rights

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from confluent_kafka import (
     OFFSET_END,
@@ -20,6 +21,8 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient
 
 from settings import FIELDS, Settings, SettingsError, variable
+
+T = TypeVar("T")
 
 WORKERS_GROUP = "cerrojo-workers"
 """The consumer group by which hosts of workers share the partitions; in Kafka with the prefix."""
@@ -293,6 +296,18 @@ def end_offsets(
         if not answers:
             raise failure from None
     return {a.partition: int(a.offset) for a in answers if a.error is None and a.offset >= 0}
+
+
+def answer(future: Future[T], seconds: float) -> T:
+    """What an AdminClient's request with this timeout came to. Raises ``KafkaException``.
+
+    Not all of them end by themselves where a broker is away [measured: one of `list_offsets` went
+    on for three minutes].
+    """
+    try:
+        return future.result(seconds + 1.0)
+    except TimeoutError:
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from None
 
 
 def drain(consumer: Consumer) -> None:

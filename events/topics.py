@@ -19,7 +19,7 @@ from confluent_kafka.admin import (
     TopicDescription,
 )
 
-from events.clients import reason
+from events.clients import answer, reason
 from events.messages import VERDICT_PARTITIONS
 
 ATTEMPTS = "attempts"
@@ -218,7 +218,7 @@ def missing_rights(
     missing = {}
     for name, future in found.items():
         try:
-            has = future.result().authorized_operations or []
+            has = answer(future, ADMIN_TIMEOUT_SECONDS).authorized_operations or []
         except KafkaException as error:
             if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                 continue
@@ -260,7 +260,7 @@ def _try_to_create(admin: AdminClient, topics: list[NewTopic]) -> dict[str, Kafk
     errors = {}
     for name, future in futures.items():
         try:
-            future.result()
+            answer(future, ADMIN_TIMEOUT_SECONDS)
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 errors[name] = error
@@ -281,7 +281,7 @@ def _describe(
     admin: AdminClient, topics: Collection[str], seconds: float
 ) -> dict[str, TopicDescription]:
     found = admin.describe_topics(TopicCollection(list(topics)), request_timeout=seconds)
-    return {topic: future.result() for topic, future in found.items()}
+    return {topic: answer(future, seconds) for topic, future in found.items()}
 
 
 def _await_usable(admin: AdminClient, names: Collection[str]) -> dict[str, TopicDescription]:
@@ -299,10 +299,7 @@ def _await_usable(admin: AdminClient, names: Collection[str]) -> dict[str, Topic
             for future in admin.list_offsets(
                 offsets, request_timeout=ADMIN_TIMEOUT_SECONDS
             ).values():
-                # It does not always end by itself; see `events.clients.end_offsets`.
-                future.result(ADMIN_TIMEOUT_SECONDS)
-        except TimeoutError:
-            raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from None
+                answer(future, ADMIN_TIMEOUT_SECONDS)
         except KafkaException:
             if time.monotonic() > until:
                 raise
@@ -317,7 +314,8 @@ def _configs(admin: AdminClient, topics: Collection[str]) -> dict[str, dict[str,
     configs = {}
     for resource, future in answers.items():
         try:
-            configs[resource.name] = {key: entry.value for key, entry in future.result().items()}
+            entries = answer(future, ADMIN_TIMEOUT_SECONDS)
+            configs[resource.name] = {key: entry.value for key, entry in entries.items()}
         except KafkaException as error:
             if error.args[0].code() not in _NOT_ALLOWED:
                 raise
@@ -349,7 +347,7 @@ def _refusal(admin: AdminClient, topic: str, changes: dict[str, str]) -> str:
         [resource], request_timeout=ADMIN_TIMEOUT_SECONDS
     ).values()
     try:
-        future.result()
+        answer(future, ADMIN_TIMEOUT_SECONDS)
     except KafkaException as error:
         if not is_refusal(error):
             raise

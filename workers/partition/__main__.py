@@ -145,8 +145,24 @@ def _own(clients: Clients, config: settings.Settings, stop: threading.Event) -> 
             failures += 1
         if worker.progress:
             epoch = worker.progress.epoch
-        clients.renew_publisher()
+        while not (stop.is_set() or _renewed(clients)):
+            manager_link().beat()
+            stop.wait(RETRY_SECONDS[-1])
     return 0
+
+
+def _renewed(clients: Clients) -> bool:
+    """Whether the publisher could be replaced."""
+    from confluent_kafka import KafkaException
+
+    from events.clients import reason
+
+    try:
+        clients.renew_publisher()
+    except KafkaException as error:  # a file may yet change
+        logger.warning("No new client of Kafka can be made", error=reason(error))
+        return False
+    return True
 
 
 def _report_computing(begins: bool) -> None:

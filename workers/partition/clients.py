@@ -60,9 +60,13 @@ class Clients:
         self.store.partition = self.reader.partition = self.publisher.partition = partition
 
     def renew_publisher(self) -> None:
-        """Replace the publisher: its queue may be of an older epoch, and its fatal errors stay."""
+        """Replace the publisher: its queue may be of an older epoch, and its fatal errors stay.
+
+        Raises ``KafkaException`` where none can be made, as while a file of TLS is replaced.
+        """
+        publisher = Publisher(self._config, self.partition, self._keys)
         self.publisher.close()
-        self.publisher = Publisher(self._config, self.partition, self._keys)
+        self.publisher = publisher
 
     def close(self) -> None:
         """Close all connections."""

@@ -14,6 +14,7 @@ from contextlib import ExitStack
 
 import psycopg
 import structlog
+from confluent_kafka import KafkaException
 
 import settings
 from events.clients import reason
@@ -82,7 +83,7 @@ def main() -> int:
             _relay(config, stop, outage)
         except StoppedError:
             break
-        except (psycopg.Error, PublishError) as error:
+        except (psycopg.Error, KafkaException, PublishError) as error:
             outage.say(reason(error))
             _wait(stop, RETRY_SECONDS)
     return 0

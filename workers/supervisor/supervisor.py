@@ -48,7 +48,7 @@ SESSION_TIMEOUT_MS = 6_000
 DRAIN_SECONDS = 4.0
 SILENCE_SECONDS = 10.0
 COMMIT_SECONDS = 1.0
-LEAVE_SECONDS = 4.0
+LEAVE_SECONDS = 3.0
 """How long the group may take for each step of a host's leaving; past it Kafka is away, and the
 group gives the partitions to others by itself, once the session has ended."""
 

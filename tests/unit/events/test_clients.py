@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -10,7 +11,15 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 from msgspec.structs import replace
 
-from events.clients import check_options, client_options, end_offsets, explain, reason, way_out
+from events.clients import (
+    answer,
+    check_options,
+    client_options,
+    end_offsets,
+    explain,
+    reason,
+    way_out,
+)
 from settings import Settings, SettingsError
 
 HERE = Settings(kafka_bootstrap_servers="127.0.0.1:1")
@@ -136,3 +145,13 @@ def test_what_nobody_takes_does_not_pile_up() -> None:
     for _ in range(3):
         consumer.all()
     assert consumer.drained == 3
+
+
+def test_an_answer_that_never_comes_is_a_failure() -> None:
+    """librdkafka's timeout does not end all requests where a broker is away."""
+    never: Future[int] = Future()
+    with pytest.raises(KafkaException) as failure:
+        answer(never, -1.0)
+    assert failure.value.args[0].code() == KafkaError._TIMED_OUT
+    never.set_result(7)
+    assert answer(never, -1.0) == 7
