@@ -85,8 +85,9 @@ def _wait_for_end(ends: EndOffsets, offset: int) -> None:
     """Return when a host that asks on and on knows that the partition ends here."""
 
     def known() -> bool:
+        found = ends.ends()  # first: an answer counts until the next request
         ends.ask([PARTITION])
-        return ends.ends() == {PARTITION: offset}
+        return found == {PARTITION: offset}
 
     wait_until(known)
 
