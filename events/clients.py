@@ -273,7 +273,7 @@ def end_offsets(
     """The same of some partitions, by an :func:`asking_consumer`.
 
     One without a leader, or whose leader is silent or another one by now, has none and hides no
-    other. Raises ``KafkaException`` where none has one, also after about so many `seconds`.
+    other. Raises ``KafkaException`` where none has one; it takes up to twice as many `seconds`.
 
     An AdminClient's ``list_offsets`` is not for this: where one of three brokers is away, it tries
     to connect without a pause [measured: 1.2 processors], and has no answer for up to a minute, or
@@ -289,10 +289,12 @@ def end_offsets(
     except KafkaException as failure:
         answers = []  # one leader's failure is that of the whole request
         for done, partition in enumerate(asked):
-            share = (until - time.monotonic()) / (len(asked) - done)
+            left = until - time.monotonic()
+            if left < -seconds:
+                break
+            share = max(left / (len(asked) - done), LEAST_ANSWER_SECONDS)
             with suppress(KafkaException):
-                seconds = max(share, LEAST_ANSWER_SECONDS)
-                answers += _ask_for_ends(consumer, topic, [partition], seconds)
+                answers += _ask_for_ends(consumer, topic, [partition], share)
         if not answers:
             raise failure from None
     return {a.partition: int(a.offset) for a in answers if a.error is None and a.offset >= 0}

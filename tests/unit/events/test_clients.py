@@ -11,6 +11,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 from msgspec.structs import replace
 
+from events import clients
 from events.clients import (
     answer,
     check_options,
@@ -137,6 +138,23 @@ def test_a_partition_without_an_end_hides_no_other() -> None:
                 Asked(*ends).all()
         else:
             assert Asked(*ends).all() == found
+
+
+def test_very_many_silent_leaders_are_not_waited_for_one_after_the_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With a thousand partitions and no broker that would be a minute, and not the seconds given."""
+    now = [0.0]
+    monkeypatch.setattr(clients, "time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    class Silent(Asked):
+        def offsets_for_times(self, asked: list[TopicPartition], timeout: float) -> list[Any]:
+            now[0] += timeout
+            return super().offsets_for_times(asked, timeout)
+
+    with pytest.raises(KafkaException):
+        Silent(*(None,) * 1024).all()
+    assert now[0] <= 2.1
 
 
 def test_what_nobody_takes_does_not_pile_up() -> None:
