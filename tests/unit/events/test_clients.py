@@ -143,7 +143,7 @@ def test_a_partition_without_an_end_hides_no_other() -> None:
 def test_very_many_silent_leaders_are_not_waited_for_one_after_the_other(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """With a thousand partitions and no broker that would be a minute, and not the seconds given."""
+    """With a thousand partitions and no broker that would be a minute."""
     now = [0.0]
     monkeypatch.setattr(clients, "time", SimpleNamespace(monotonic=lambda: now[0]))
 
