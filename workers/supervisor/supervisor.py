@@ -302,7 +302,9 @@ class Supervisor:
 
     def _commit_offsets(self, wait: bool = False) -> None:
         """Commit the workers' offsets to the group, for the usual lag tools."""
-        offsets = [TopicPartition(self._topic, n, self._offsets[n]) for n in self._dirty]
+        # A commit that failed late may have named partitions that are no longer this host's.
+        due = self._dirty & self._offsets.keys()
+        offsets = [TopicPartition(self._topic, n, self._offsets[n]) for n in due]
         self._dirty.clear()
         if not offsets:
             return
